@@ -1,0 +1,48 @@
+# Two commands do all: `make demo` and `make test`. Each sets up what it needs first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= 2
+
+.PHONY: demo test lint typecheck imports montage bench clean lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       set up, train three small models on synthetic data, explain, judge, write runs/demo/report.html"
+	@echo "make test       set up, lint, type check, and pass the tests"
+	@echo "make lint | typecheck | imports | montage | bench | lock | clean"
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/pellucid demo --out runs/demo
+
+test: $(READY) lint imports typecheck
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+typecheck: $(READY)
+	$(BIN)/mypy
+
+montage: $(READY)
+	$(BIN)/python examples/montage.py --out build/montage
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lock: $(READY)
+	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,81 @@
+"""What is registered by name: methods, metrics, data sets, networks. A new one is one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from pellucid.errors import UsageError, nearest, unknown
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names to classes or functions. The package that holds them is imported when they are first asked for.
+
+    Args:
+        kind: what one entry is called in messages, such as ``"method"``.
+        package: the package whose modules register themselves; all of them are imported on first use.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._entries: dict[str, T] = {}
+        self._loaded = False
+
+    def add(self, name: str, entry: T) -> T:
+        """Register ``entry``; a name can be taken once (a module that is reloaded may take its own again)."""
+        old = self._entries.get(name)
+        if old is not None and getattr(old, "__qualname__", 0) != getattr(entry, "__qualname__", 1):
+            raise UsageError(f"two {self.kind}s are called {name!r}; rename one")
+        self._entries[name] = entry
+        return entry
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Use as a decorator: ``@REGISTRY.register("name")``."""
+        return lambda entry: self.add(name, entry)
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            package = importlib.import_module(self.package)
+            for module in pkgutil.walk_packages(package.__path__, self.package + "."):
+                importlib.import_module(module.name)
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._entries
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._entries)
+
+    def items(self) -> list[tuple[str, T]]:
+        """All entries, by name."""
+        return [(name, self[name]) for name in self]
+
+
+def build(cls: type[T], kind: str, name: str, options: dict[str, Any]) -> T:
+    """Make a dataclass from options by keyword; an unknown option is refused with the nearest one.
+
+    Raises:
+        UsageError: unknown option, or a value that the class refuses.
+    """
+    known = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    for option in options:
+        if option not in known:
+            raise UsageError(f"{kind} {name!r} has no option {option!r}; {nearest(option, known)}")
+    return cls(**options)
