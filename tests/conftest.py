@@ -1,0 +1,22 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "2"))))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data beside the checkout; a test that wants them skips where there are none, but never in CI."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"the real data are absent from {folder}: CI must have them")
+        pytest.skip(f"no real data at {folder}; put them there to run this test")
+    return folder
