@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,12 @@ class Verdict:
     sentence: str
     value: float | None = None
     threshold: float | None = None
+
+    def as_sampled(self) -> Verdict:
+        """The same as a warning, for a method that promises it on average only."""
+        return replace(
+            self, status="warn", sentence=self.sentence.split(":")[0] + ": the method samples; more samples help."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -1,0 +1,280 @@
+"""The functions of the public face: explain, and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case, check_unique
+from pellucid.core.explainer import EXPLAINERS, Explainer
+from pellucid.core.metric import METRICS
+from pellucid.core.predictor import Predictor
+from pellucid.core.target import Target, as_target
+from pellucid.core.verdict import Thresholds
+from pellucid.engine.engine import Engine, same_shapes
+from pellucid.engine.problem import Problem
+from pellucid.errors import InputError, UsageError
+from pellucid.evaluate import verdicts
+from pellucid.evaluate.evidence import Evidence, Explain
+from pellucid.evaluate.run import as_metric
+from pellucid.explain.make import as_explainer, attributions
+
+BATCH = 8
+ENGINE_OPTIONS = ("device", "precision", "memory", "chunk")
+
+
+def explain(
+    predictor: Predictor,
+    case: Case,
+    method: str | Explainer = "integrated_gradients",
+    target: Any = "predicted",
+    *,
+    seed: int = 0,
+    checks: Literal["cheap", "full"] = "cheap",
+    background: Sequence[Case] = (),
+    thresholds: Thresholds | None = None,
+    device: str = "auto",
+    precision: Any = "float32",
+    memory: int | None = None,
+    chunk: int | None = None,
+    **options: Any,
+) -> Attribution:
+    """Explain one case by one method.
+
+    Args:
+        predictor: the model and what its numbers mean.
+        case: what the model sees.
+        method: a registered name (``pc.methods()``) or an Explainer.
+        target: a Target, ``"predicted"``, a class index or a class name.
+        seed: of everything random in the method.
+        checks: ``"cheap"`` verdicts need the map alone; ``"full"`` also re-explains noisy copies and a model with
+            random weights (``stable``, ``sane``).
+        background: cases that stand for "a usual input" (``gradient_shap``).
+        thresholds: of the verdicts.
+        device, precision, memory, chunk: of the :class:`~pellucid.engine.Engine`.
+        **options: of the method, such as ``window=16``.
+
+    Raises:
+        UsageError: unknown method, option, target or class.
+        InputError: the case does not fit the model.
+        ModelError: the model fails, or returns what its task does not.
+
+    Example:
+        >>> import torch, pellucid as pc
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)).eval()
+        >>> p = pc.Predictor(net, inputs=["x"], task="classification", classes=["a", "b"])
+        >>> a = pc.explain(p, pc.Case(id="1", inputs={"x": torch.ones(1, 4, 4)}), method="saliency", target="b")
+        >>> a.maps["x"].shape
+        torch.Size([1, 4, 4])
+    """
+    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
+    found = list(
+        explain_iter(
+            engine, [case], [as_explainer(method, options)], [target], seed=seed, checks=checks,
+            background=background, thresholds=thresholds,
+        )
+    )  # fmt: skip
+    return found[0]
+
+
+def explain_many(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    *,
+    methods: Iterable[Any],
+    targets: Iterable[Any] = ("predicted",),
+    seed: int = 0,
+    checks: Literal["cheap", "full"] = "cheap",
+    background: Sequence[Case] = (),
+    thresholds: Thresholds | None = None,
+    **engine_options: Any,
+) -> list[Attribution]:
+    """Explain many cases by many methods for many targets, sharing passes.
+
+    Args:
+        predictor: the model.
+        cases: of any shapes; cases of one shape are run together.
+        methods: names, Explainers, or ``{name: {option: value}}``.
+        targets: as in :func:`explain`; every case is explained for each.
+        seed, checks, background, thresholds: as in :func:`explain`.
+        **engine_options: ``device``, ``precision``, ``memory``, ``chunk``.
+
+    Returns:
+        Attributions ordered by case, then method, then target.
+    """
+    for key in engine_options:
+        if key not in ENGINE_OPTIONS:
+            raise UsageError(
+                f"explain_many has no option {key!r} (options of a method go with it: methods=[{{name: {{…}}}}])"
+            )
+    check_unique(cases)
+    explainers = [as_explainer(m) for m in methods]
+    if not explainers:
+        raise UsageError("methods: name at least one; pc.methods() lists them")
+    order = {case.id: i for i, case in enumerate(cases)}
+    found = list(
+        explain_iter(
+            Engine(predictor, **engine_options), cases, explainers, list(targets), seed=seed, checks=checks,
+            background=background, thresholds=thresholds,
+        )
+    )  # fmt: skip
+    return sorted(found, key=lambda a: order[a.case_id])
+
+
+def explain_iter(
+    engine: Engine,
+    cases: Sequence[Case],
+    explainers: Sequence[Explainer],
+    targets: Sequence[Any],
+    *,
+    seed: int = 0,
+    checks: str = "cheap",
+    background: Sequence[Case] = (),
+    thresholds: Thresholds | None = None,
+) -> Iterator[Attribution]:
+    """The Attributions of all cases, methods and targets, batch by batch, as they are made."""
+    if checks not in ("cheap", "full"):
+        raise UsageError(f"checks={checks!r}: choose 'cheap' or 'full'")
+    limits = thresholds or Thresholds()
+    asked: list[Target] = [as_target(t, engine.predictor) for t in targets]
+    for places in same_shapes(cases, engine.predictor.inputs):
+        for start in range(0, len(places), BATCH):
+            batch = [cases[i] for i in places[start : start + BATCH]]
+            problem = Problem(engine, batch, asked, seed=seed, background=background)
+            made = [attributions(problem, explainer, limits=limits) for explainer in explainers]
+            for b, case in enumerate(batch):
+                mine = [a for rows in made for a in rows[b]]
+                if checks == "full":
+                    again = [
+                        reexplain(e, target, t, seed=seed, background=background)
+                        for e in explainers for t, target in enumerate(asked)
+                    ]  # fmt: skip
+                    evidence = Evidence(
+                        engine, case, mine, problem.objective.bound[b] or [], again, thresholds=limits, seed=seed
+                    )
+                    mine = verdicts.full(evidence)
+                else:
+                    mine = [verdicts.untested(a) for a in mine]
+                yield from mine
+
+
+def reexplain(
+    explainer: Explainer, target: Target, place: int, *, seed: int, background: Sequence[Case] = ()
+) -> Explain:
+    """A function ``(engine, cases, bound) → Attributions`` that explains again as before.
+
+    ``bound`` holds the case's bound targets: copies of a case keep its class and its region. ``place`` is the
+    target's place among them.
+    """
+
+    def again(engine: Engine, cases: Sequence[Case], bound: Sequence[Any]) -> list[Attribution]:
+        frozen = [[bound[place]] for _ in cases]
+        problem = Problem(engine, cases, [target], seed=seed, background=background, frozen=frozen)
+        return [row[0] for row in attributions(problem, explainer)]
+
+    return again
+
+
+def evaluate(
+    predictor: Predictor,
+    case: Case,
+    attribution: Attribution | Sequence[Attribution],
+    metrics: Sequence[Any] = ("deletion_auc", "insertion_auc"),
+    *,
+    region: str = "lesion",
+    background: Sequence[Case] = (),
+    device: str = "auto",
+    precision: Any = "float32",
+    memory: int | None = None,
+    chunk: int | None = None,
+    **options: Any,
+) -> dict[str, float] | list[dict[str, float]]:
+    """Score one map, or several of one case in the same passes.
+
+    Args:
+        predictor: the model.
+        case: the one that was explained.
+        attribution: its map or maps.
+        metrics: names (``pc.metrics()``), Metrics, or ``{name: {option: value}}``.
+        region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask.
+        background: for methods that need one, where a metric re-explains.
+        device, precision, memory, chunk: of the Engine.
+        **options: of the shared evidence: ``steps``, ``fill``, ``thresholds``, ``seed``.
+
+    Returns:
+        Metric name to value, NaN where it is undefined; ``name[input]`` where there is one per input. A list of
+        such where several maps were given.
+
+    Raises:
+        UsageError: unknown metric or option.
+        InputError: the maps are of another case.
+    """
+    maps = [attribution] if isinstance(attribution, Attribution) else list(attribution)
+    for a in maps:
+        if a.case_id != case.id:
+            raise InputError(f"the map is of case {a.case_id}, not of {case.id}")
+    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
+    evidence = evidence_of(engine, case, maps, region=region, background=background, **options)
+    chosen = [as_metric(m) for m in metrics]
+    rows = [{k: s.value for k, s in evidence.view(i).scores(chosen).items()} for i in range(len(maps))]
+    return rows[0] if isinstance(attribution, Attribution) else rows
+
+
+def evidence_of(
+    engine: Engine, case: Case, maps: Sequence[Attribution], *, background: Sequence[Case] = (), **options: Any
+) -> Evidence:
+    """The shared evidence of several maps of one case, their methods and targets taken from their provenance."""
+    targets: list[Target] = []
+    again: list[Explain] = []
+    for place, a in enumerate(maps):
+        described = {k: v for k, v in a.target.items() if k not in ("index", "label")}
+        target = as_target(described, engine.predictor)
+        targets.append(target)
+        if a.method in EXPLAINERS:
+            explainer = as_explainer(a.method, a.provenance.get("parameters", {}))
+            seed = int(a.provenance.get("seed", 0))
+            again.append(reexplain(explainer, target, place, seed=seed, background=background))
+        else:
+            again.append(_cannot(a.method))
+    problem = Problem(engine, [case], targets)
+    problem.bind()
+    return Evidence(engine, case, maps, problem.objective.bound[0] or [], again, **options)
+
+
+def _cannot(method: str) -> Callable[..., list[Attribution]]:
+    def fail(*_: Any) -> list[Attribution]:
+        raise UsageError(f"{method!r} is not a registered method, so its map cannot be made again")
+
+    return fail
+
+
+def methods() -> pd.DataFrame:
+    """What is registered, one row per method; the index is the name."""
+    rows = [
+        {
+            "name": n, "family": c.family, "needs": ", ".join(c.needs) or "nothing", "tables": c.tables,
+            "signed": c.signed, "complete": c.complete, "stochastic": c.stochastic, "source": c.source,
+            "summary": (c.__doc__ or "").strip().splitlines()[0],
+        }
+        for n, c in EXPLAINERS.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).set_index("name")
+
+
+def metrics() -> pd.DataFrame:
+    """What is registered, one row per metric; the index is the name."""
+    rows = [
+        {
+            "name": n, "question": c.question, "direction": c.direction, "low": c.low, "high": c.high,
+            "unit": c.unit, "needs": ", ".join(c.needs) or "the map", "source": c.source,
+            "summary": (c.__doc__ or "").strip().splitlines()[0],
+        }
+        for n, c in METRICS.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).set_index("name")
+
+
+__all__ = ["evaluate", "explain", "explain_many", "methods", "metrics"]

@@ -1,0 +1,88 @@
+"""The base of all methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from torch import Tensor
+
+from pellucid.core.fill import Fill
+from pellucid.core.registry import Registry
+from pellucid.errors import UsageError
+from pellucid.types import Maps
+
+if TYPE_CHECKING:
+    from pellucid.engine.problem import Problem
+
+
+@dataclass(eq=False)
+class Result:
+    """What a method returns for B cases and T targets.
+
+    Attributes:
+        maps: input name to ``(B, T, *shape)``, the shape of the input or that without the channel axis.
+        expected: ``(B, T)``, what the map of each case and target should add up to, where the method promises it.
+        notes: name to ``(B, T)`` tensor or one plain value for all.
+    """
+
+    maps: Maps
+    expected: Tensor | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer(ABC):
+    """A method: its formula. Fields are its options; batches, devices, hooks and counting are the engine's.
+
+    A new method is a frozen dataclass in a file of its own under ``explain/``; giving it a ``name`` registers it.
+
+    Class attributes:
+        name: registered name.
+        family: ``gradient``, ``cam``, ``perturbation``, ``shapley``, ``attention`` or ``control``.
+        source: citation key in ``docs/references.bib``.
+        signed: whether negative values mean "speaks against".
+        complete: ``"exact"`` if the map adds up to ``f(x) − f(x')``, ``"expected"`` if it does so on average.
+        stochastic: whether the map depends on the seed.
+        needs: what the model has to offer: ``"gradient"``, ``"layer"``.
+        tables: whether tabular inputs get a map.
+    """
+
+    name: ClassVar[str] = ""
+    family: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    signed: ClassVar[bool] = True
+    complete: ClassVar[Literal["exact", "expected", "no"]] = "no"
+    stochastic: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ("gradient",)
+    tables: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Register a class that has a name."""
+        if "name" in vars(cls):
+            EXPLAINERS.add(cls.name, cls)
+
+    @abstractmethod
+    def attribute(self, problem: Problem) -> Result:
+        """The maps of all cases and targets of the problem."""
+
+    def describe(self) -> dict[str, Any]:
+        """The options as plain values, for provenance."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+EXPLAINERS: Registry[type[Explainer]] = Registry("method", "pellucid.explain")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UsageError unless an option makes sense."""
+    if not condition:
+        raise UsageError(message)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fill):
+        return value.describe()
+    return list(value) if isinstance(value, tuple) else value

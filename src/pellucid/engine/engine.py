@@ -1,0 +1,495 @@
+"""The engine owns every pass through the model."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.case import Case
+from pellucid.core.cost import Cost
+from pellucid.core.predictor import Predictor
+from pellucid.core.target import Objective
+from pellucid.engine import layers as _layers
+from pellucid.engine import memory
+from pellucid.engine.layers import Layer
+from pellucid.engine.stream import Stream, shape_of
+from pellucid.errors import InputError, ModelError, PellucidError, UsageError, nearest
+from pellucid.types import Precision
+
+Transform = Callable[[Tensor, dict[str, Tensor]], dict[str, Tensor]]
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(eq=False)
+class Meter:
+    """What :meth:`Engine.measure` counts: everything, and the passes of each case of the batch."""
+
+    total: Cost = field(default_factory=Cost)
+    by_case: dict[int, Cost] = field(default_factory=dict)
+
+    def of(self, b: int) -> Cost:
+        """Passes of case ``b`` alone."""
+        return self.by_case.get(b, Cost())
+
+
+@dataclass(eq=False)
+class Gradients:
+    """What :meth:`Engine.gradients` returns for B cases, T targets and n inputs.
+
+    Attributes:
+        scores: ``(n, T)``, the explained scalars.
+        sums: input name to ``(B, T, *shape)``: weighted sums over the inputs of each case.
+        squares: the same of the squared gradients, if asked for.
+        reference_scores: ``(n, T)``, of the paired reference stream, if there is one.
+    """
+
+    scores: Tensor
+    sums: dict[str, Tensor]
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    reference_scores: Tensor | None = None
+
+
+class Engine:
+    """Runs a predictor's model: an eval-mode copy, in chunks that fit in memory, every pass counted.
+
+    Args:
+        predictor: whose module is copied; the caller's is never touched.
+        device: ``"auto"`` takes a GPU where there is one.
+        precision: ``"float32"``; ``"bf16"`` or ``"fp16"`` run the model under autocast (scores and sums stay
+            float32); ``"float64"`` for checks.
+        memory: bytes that one chunk may take; 1 GiB on a CPU, half of the free memory on a GPU by default.
+        chunk: largest number of inputs in one pass, whatever fits.
+
+    Raises:
+        UsageError: a device that is not there, an unknown precision.
+        ModelError: the module cannot be copied.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        device: str = "auto",
+        precision: Precision = "float32",
+        memory: int | None = None,
+        chunk: int | None = None,
+    ) -> None:
+        self.predictor = predictor
+        self.device = pick_device(device)
+        choices = ("float32", "bf16", "fp16", "float64")
+        if precision not in choices:
+            raise UsageError(f"unknown precision {precision!r}; {nearest(str(precision), choices)}")
+        if chunk is not None and chunk < 1:
+            raise UsageError(f"chunk={chunk}: at least one input goes through the model at a time")
+        self.precision = precision
+        self.dtype = torch.float64 if precision == "float64" else torch.float32
+        self.cost = Cost()
+        self.setup = Cost()
+        self._meters: list[Meter] = []
+        self._budget = memory
+        self._limit = chunk or 10**9
+        self._per_item: dict[Any, int] = {}
+        self._layers: dict[Any, list[Layer]] = {}
+        if predictor.module.training:
+            warnings.warn(
+                f"{predictor.name} is in train mode; Pellucid explains a copy in eval mode "
+                "(call .eval() to silence this)",
+                stacklevel=3,
+            )
+        try:
+            self.module = copy.deepcopy(predictor.module)
+        except (RuntimeError, TypeError) as error:
+            raise ModelError(f"{predictor.name} cannot be copied ({error}); detach tensors it keeps") from error
+        self.module.eval().requires_grad_(False).to(self.device, self.dtype)
+        for module in self.module.modules():
+            if getattr(module, "inplace", False) is True:
+                module.inplace = False  # type: ignore[assignment]
+        for parameter in self.module.parameters():
+            parameter.grad = None
+
+    @cached_property
+    def weights(self) -> str:
+        """Hash of the weights as they were when the engine was made."""
+        return self.predictor.weights_hash()
+
+    # -- the cases -------------------------------------------------------------------------------------------
+
+    def stack(self, cases: Sequence[Case]) -> dict[str, Tensor]:
+        """The model's inputs of several cases, stacked on the engine's device.
+
+        Raises:
+            InputError: a case lacks an input, or the shapes differ.
+        """
+        for case in cases:
+            self.predictor.check(case)
+        out = {}
+        for name in self.predictor.inputs:
+            shapes = {tuple(c.inputs[name].shape) for c in cases}
+            if len(shapes) > 1:
+                raise InputError(
+                    f"input {name!r} has different shapes in one batch: {sorted(shapes)}; "
+                    "explain these cases one by one"
+                )
+            value = torch.stack([c.inputs[name] for c in cases])
+            if self.device.type == "cuda":
+                value = value.pin_memory()
+            out[name] = value.to(self.device, self.dtype, non_blocking=True)
+        return out
+
+    def outputs(self, cases: Sequence[Case]) -> list[Tensor]:
+        """The model's float32 output of each case, ``(K,)`` or ``(K, *spatial)``, on the CPU."""
+        out: list[Tensor] = [torch.empty(0)] * len(cases)
+        for places in same_shapes(cases, self.predictor.inputs):
+            self.stack([cases[places[0]]])  # checks before anything is stacked
+            stream = Stream(
+                torch.arange(len(places)),
+                lambda i, places=places: self.stack([cases[places[j]] for j in i.tolist()]),  # type: ignore[misc]
+                clean=True,
+                shape=tuple((n, tuple(cases[places[0]].inputs[n].shape)) for n in self.predictor.inputs),
+            )
+            for place, row in zip(places, self.forward(stream)):
+                out[place] = row
+        return out
+
+    def predict(self, cases: Sequence[Case]) -> Tensor:
+        """The model's output of all cases, ``(N, K, …)`` on the CPU; their shapes have to agree."""
+        return torch.stack(self.outputs(cases))
+
+    # -- the passes ------------------------------------------------------------------------------------------
+
+    def forward(self, stream: Stream) -> Tensor:
+        """Outputs ``(n, K[, *spatial])`` of all inputs, on the CPU, in float32 (float64 if so asked)."""
+        parts: list[Tensor] = []
+
+        def step(index: Tensor) -> None:
+            with torch.no_grad():
+                parts.append(self._call(stream.make(index)).cpu())
+            self._count(stream.owner[index], 1, 0)
+
+        self._chunks(stream, step, graph=False)
+        return torch.cat(parts)
+
+    def scores(self, stream: Stream, objective: Objective) -> Tensor:
+        """The explained scalars ``(n, T)`` of all inputs; nothing larger is kept."""
+        parts: list[Tensor] = []
+
+        def step(index: Tensor) -> None:
+            owner = stream.owner[index]
+            with torch.no_grad():
+                output = self._call(stream.make(index))
+                self._bind(stream, objective, output, owner)
+                parts.append(objective(output, owner))
+            self._count(owner, 1, 0)
+
+        self._chunks(stream, step, graph=False)
+        return torch.cat(parts)
+
+    def gradients(
+        self,
+        stream: Stream,
+        objective: Objective,
+        *,
+        weights: Tensor | None = None,
+        transform: Transform | None = None,
+        square: bool = False,
+        reference: Stream | None = None,
+        rule: Callable[[], Any] | None = None,
+    ) -> Gradients:
+        """Gradients of every target to every input, summed over the inputs of each case as they come.
+
+        Uses ``autograd.grad`` to the inputs alone: one forward and T backwards per input, no weight gradients.
+
+        Args:
+            stream: the inputs.
+            objective: the targets.
+            weights: ``(n,)``, of each input in its case's sum; ones by default.
+            transform: ``(index, gradients (m, T, *shape)) → the same``, before the sum.
+            square: whether to sum the squares as well.
+            reference: a paired stream of as many inputs; each chunk runs as ``[inputs; references]``.
+            rule: makes a context (a torch function mode) that is active during the forward pass.
+        """
+        count, targets = len(objective.cases), len(objective.targets)
+        scores: list[Tensor] = []
+        refs: list[Tensor] = []
+        sums: dict[str, Tensor] = {}
+        squares: dict[str, Tensor] = {}
+
+        def step(index: Tensor) -> None:
+            owner = stream.owner[index]
+            with torch.enable_grad():
+                leaves = {k: v.requires_grad_() for k, v in stream.make(index).items()}
+                inputs = leaves
+                if reference is not None:
+                    other = reference.make(index)
+                    inputs = {k: torch.cat([v, other[k]]) for k, v in leaves.items()}
+                with rule() if rule else nullcontext():
+                    output = self._call({k: v.clone() for k, v in inputs.items()})
+                self._bind(stream, objective, output[: len(index)], owner)
+                score = objective(output[: len(index)], owner)
+                grads = self._vjps(score, leaves)
+            self._count(owner, 1 if reference is None else 2, targets)
+            if reference is not None:
+                refs.append(objective(output[len(index) :].detach(), owner))
+            if transform is not None:
+                grads = transform(index, grads)
+            to = owner.to(self.device)
+            for name, g in grads.items():
+                if name not in sums:
+                    sums[name] = torch.zeros((count, targets, *g.shape[2:]), dtype=g.dtype, device=g.device)
+                    if square:
+                        squares[name] = torch.zeros_like(sums[name])
+                w = 1.0
+                if weights is not None:
+                    w = weights[index].to(g).view(-1, *[1] * (g.ndim - 1))  # type: ignore[assignment]
+                sums[name].index_add_(0, to, g * w)
+                if square:
+                    squares[name].index_add_(0, to, g * g * w)
+            scores.append(score.detach())
+
+        self._chunks(stream, step, graph=True, pair=reference is not None)
+        return Gradients(torch.cat(scores), sums, squares, torch.cat(refs) if refs else None)
+
+    def activations(
+        self, stream: Stream, objective: Objective, names: Sequence[str]
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Layer outputs and the gradients of every target to them.
+
+        The trunk below the layers runs without a graph: the layer's output becomes a leaf, so a backward pass
+        goes no deeper than the layer.
+
+        Returns:
+            scores ``(n, T)``; layer name to ``(n, C, *grid)``; layer name to ``(n, T, C, *grid)``.
+        """
+        scores: list[Tensor] = []
+        acts: dict[str, list[Tensor]] = {n: [] for n in names}
+        grads: dict[str, list[Tensor]] = {n: [] for n in names}
+
+        def step(index: Tensor) -> None:
+            owner = stream.owner[index]
+            held: dict[str, Tensor] = {}
+
+            def keep(name: str, out: Tensor) -> Tensor | None:
+                if name not in acts:
+                    return None
+                held[name] = out if out.requires_grad else out.detach().requires_grad_()
+                return held[name]
+
+            with torch.enable_grad(), _layers.tap(self.module, keep):
+                output = self._call(stream.make(index))
+                self._bind(stream, objective, output, owner)
+                score = objective(output, owner)
+                got = self._vjps(score, held)
+            self._count(owner, 1, len(objective.targets))
+            scores.append(score.detach())
+            for n in names:
+                acts[n].append(held[n].detach())
+                grads[n].append(got[n])
+
+        self._chunks(stream, step, graph=True)
+        return (
+            torch.cat(scores),
+            {n: torch.cat(v) for n, v in acts.items()},
+            {n: torch.cat(v) for n, v in grads.items()},
+        )
+
+    def layers(self, inputs: dict[str, Tensor]) -> list[Layer]:
+        """All layers with a spatial map, found by one pass of one case: once per shape, counted in ``setup``."""
+        key = shape_of(inputs)
+        if key not in self._layers:
+            axes = max(v.ndim for v in inputs.values()) - 2
+            with torch.enable_grad():
+                leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
+                self._layers[key] = _layers.trace(
+                    self.module, lambda: self._call({k: v.clone() for k, v in leaves.items()}), leaves, axes
+                )
+            self.setup.forwards += 1
+        return self._layers[key]
+
+    def layer_for(self, input_name: str, inputs: dict[str, Tensor], name: str | None = None) -> Layer:
+        """The named layer, or the automatic one, of an input (see :func:`pellucid.engine.layers.choose`)."""
+        found = self.layers(inputs)
+        if name is not None:
+            return _layers.named(found, name, input_name)
+        return _layers.choose(
+            found, input_name, task=self.predictor.task, several=len(self.predictor.inputs) > 1
+        )
+
+    @contextmanager
+    def measure(self) -> Iterator[Meter]:
+        """Count what runs inside; seconds and peak memory are filled in when it ends."""
+        meter = Meter()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+        start = time.perf_counter()
+        self._meters.append(meter)
+        try:
+            yield meter
+        finally:
+            self._meters.remove(meter)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+                meter.total.peak_bytes = torch.cuda.max_memory_allocated(self.device)
+            meter.total.seconds = time.perf_counter() - start
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _call(self, inputs: dict[str, Tensor]) -> Tensor:
+        """One pass: normalise, run, pick the output, check it."""
+        shown = []
+        for name in self.predictor.inputs:
+            x = inputs[name]
+            if name in self.predictor.normalise:
+                mean, sd = self.predictor.normalise[name]
+                view = (1, -1, *[1] * (x.ndim - 2))
+                x = (x - mean.to(x).view(view)) / sd.to(x).view(view)
+            shown.append(x)
+        count = len(shown[0])
+        auto = self.precision in _AUTOCAST
+        try:
+            with torch.autocast(self.device.type, _AUTOCAST[self.precision]) if auto else nullcontext():
+                output = self.module(*shown)
+        except PellucidError:
+            raise
+        except Exception as error:
+            if memory.is_out_of_memory(error):
+                raise
+            shapes = ", ".join(f"{k} {tuple(v.shape[1:])}" for k, v in inputs.items())
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"{self.predictor.name} failed on inputs {shapes}: {first}") from error
+        return self._checked(output, count)
+
+    def _checked(self, output: Any, count: int) -> Tensor:
+        pick, name = self.predictor.output, self.predictor.name
+        if pick is not None:
+            try:
+                output = output[pick]
+            except (KeyError, IndexError, TypeError) as error:
+                raise ModelError(f"{name} returns no output {pick!r}: {type(output).__name__}") from error
+        if not isinstance(output, Tensor):
+            hint = f"keys {list(output)}" if isinstance(output, dict) else "an index"
+            raise ModelError(
+                f"{name} returned a {type(output).__name__}, not a tensor; say which part with "
+                f"Predictor(output=…) ({hint})"
+            )
+        output = output.to(self.dtype)
+        if output.ndim == 1 and self.predictor.task == "regression":
+            output = output[:, None]
+        least = 3 if self.predictor.task == "segmentation" else 2
+        if output.ndim < least or len(output) != count or (least == 2 and output.ndim != 2):
+            raise ModelError(
+                f"{name} returned {tuple(output.shape)} for {count} inputs; a {self.predictor.task} returns "
+                + ("(B, K, *spatial)" if least == 3 else "(B, K)")
+            )
+        classes = self.predictor.classes
+        if classes and output.shape[1] != len(classes):
+            raise UsageError(
+                f"{name} has {output.shape[1]} outputs, but {len(classes)} classes were named "
+                f"({', '.join(classes[:5])}{'…' if len(classes) > 5 else ''}); name one per output"
+            )
+        if not torch.isfinite(output.detach()).all():
+            bad = int((~torch.isfinite(output.detach()).flatten(1).all(1)).sum())
+            raise ModelError(f"{name} returned NaN or infinite values for {bad} of {count} inputs")
+        return output
+
+    def _vjps(self, score: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``(m, T)`` scores to gradients ``(m, T, *shape)`` of each leaf."""
+        m, targets = score.shape
+        parts: dict[str, list[Tensor]] = {k: [] for k in leaves}
+        for t in range(targets):
+            if score.requires_grad:
+                got = torch.autograd.grad(
+                    score[:, t].sum(), list(leaves.values()), retain_graph=t + 1 < targets, materialize_grads=True
+                )
+            else:
+                got = tuple(torch.zeros_like(v) for v in leaves.values())
+            for name, g in zip(leaves, got):
+                parts[name].append(g)
+        return {k: torch.stack(v, dim=1) for k, v in parts.items()}
+
+    def _count(self, owner: Tensor, forwards: int, backwards: int) -> None:
+        """Note ``forwards`` and ``backwards`` passes for every input of a chunk, by the case it belongs to."""
+        for total in (self.cost, *(m.total for m in self._meters)):
+            total.forwards += forwards * len(owner)
+            total.backwards += backwards * len(owner)
+        if self._meters:
+            for b, n in enumerate(torch.bincount(owner).tolist()):
+                for meter in self._meters if n else ():
+                    meter.by_case[b] = meter.of(b) + Cost(forwards * n, backwards * n)
+
+    def _bind(self, stream: Stream, objective: Objective, output: Tensor, owner: Tensor) -> None:
+        if stream.clean:
+            if not objective.ready:
+                objective.bind(output, owner)
+        elif not objective.ready:
+            raise UsageError("the targets are not bound yet: run the clean cases first")
+
+    def _chunks(self, stream: Stream, step: Callable[[Tensor], None], *, graph: bool, pair: bool = False) -> None:
+        """Run ``step`` over the stream in chunks that fit; halve them when memory runs out."""
+        start, count = 0, len(stream)
+        while start < count:
+            index = torch.arange(start, min(count, start + self._size(stream, graph, pair)))
+            key = (stream.shape, graph, pair)
+            try:
+                if key in self._per_item:
+                    step(index)
+                else:
+                    index = index[:1]
+                    with memory.footprint(self.module) as seen:
+                        step(index)
+                    self._per_item[key] = max(1, seen.per_item(graph=graph))
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                if len(index) == 1:
+                    raise ModelError(
+                        f"{self.predictor.name}: one input does not fit in the memory of {self.device}; "
+                        "use smaller inputs or precision='bf16'"
+                    ) from error
+                self._limit = len(index) // 2
+                continue
+            start = int(index[-1]) + 1
+
+    def _size(self, stream: Stream, graph: bool, pair: bool) -> int:
+        per_item = self._per_item.get((stream.shape, graph, pair))
+        if per_item is None:
+            return 1
+        most = memory.CUDA_CHUNK if self.device.type == "cuda" else memory.CPU_CHUNK
+        return max(1, min(self._limit, most, memory.budget(self.device, self._budget) // per_item))
+
+
+def pick_device(device: str) -> torch.device:
+    """``"auto"``: a GPU where there is one, else the CPU.
+
+    Raises:
+        UsageError: CUDA asked for where there is none, or no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"no device {device!r}; use 'auto', 'cpu' or 'cuda'") from error
+    if picked.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device 'cuda' asked for, but PyTorch sees no GPU; use device='cpu' or 'auto'")
+    return picked
+
+
+def same_shapes(cases: Sequence[Case], inputs: Sequence[str]) -> list[list[int]]:
+    """Places of the cases, grouped by the shapes of their inputs, first come first."""
+    groups: dict[Any, list[int]] = {}
+    for place, case in enumerate(cases):
+        key = tuple(tuple(case.inputs[n].shape) if n in case.inputs else None for n in inputs)
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())

@@ -1,0 +1,213 @@
+"""What a method is given: a batch of cases, what to explain of each, and an engine to ask."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.case import Case
+from pellucid.core.cost import Cost
+from pellucid.core.fill import Fill
+from pellucid.core.predictor import Predictor
+from pellucid.core.target import Bound, Objective, Target
+from pellucid.engine.engine import Engine, Gradients
+from pellucid.engine.layers import Layer
+from pellucid.engine.stream import Stream, shape_of
+
+
+@dataclass(eq=False)
+class Problem:
+    """B cases of one shape and T targets.
+
+    Everything random is drawn per case from ``(seed, case id, purpose, copy)``: it depends neither on the batch nor
+    on the chunks, so that a batch equals its cases one by one.
+
+    Attributes:
+        engine: runs the model.
+        cases: the batch.
+        targets: what is explained of each.
+        seed: of everything random.
+        background: cases that stand for "a usual input", for methods that compare with a cohort.
+        frozen: targets that are bound already, one list per case: for perturbed copies of a case, whose class and
+            region must stay those of the clean one.
+    """
+
+    engine: Engine
+    cases: Sequence[Case]
+    targets: Sequence[Target]
+    seed: int = 0
+    background: Sequence[Case] = ()
+    frozen: Sequence[list[Bound]] = ()
+    objective: Objective = field(init=False)
+    inputs: dict[str, Tensor] = field(init=False)
+    borrowed: Cost = field(init=False, default_factory=Cost)
+    _scores: Tensor | None = field(init=False, default=None)
+    _gradient: Gradients | None = field(init=False, default=None)
+    _turn: int = field(init=False, default=0)
+    _scores_turn: int = field(init=False, default=0)
+    _gradient_turn: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Stack the cases on the engine's device."""
+        self.inputs = self.engine.stack(self.cases)
+        self.objective = Objective(self.predictor, self.cases, self.targets)
+        if self.frozen:
+            self.objective.bound = list(self.frozen)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def predictor(self) -> Predictor:
+        """Whose model is explained."""
+        return self.engine.predictor
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the inputs with spatial axes."""
+        return tuple(k for k, v in self.inputs.items() if v.ndim > 2)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tabular inputs."""
+        return tuple(k for k, v in self.inputs.items() if v.ndim == 2)
+
+    # -- passes ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def clean(self) -> Stream:
+        """The cases themselves."""
+        return Stream.of(self.inputs, clean=True)
+
+    @property
+    def scores(self) -> Tensor:
+        """``f(x)``, ``(B, T)``: one forward per case, none if any clean pass has been made."""
+        if self._scores is None:
+            self._learn(self.engine.scores(self.clean, self.objective))
+        elif self._scores_turn != self._turn:
+            self._scores_turn = self._turn
+            self.borrowed = self.borrowed + Cost(forwards=1)
+        assert self._scores is not None
+        return self._scores
+
+    @property
+    def gradient(self) -> Gradients:
+        """The gradients at the cases themselves: one forward and T backwards per case, once for all methods."""
+        if self._gradient is None:
+            self._gradient = self.engine.gradients(self.clean, self.objective)
+            self._gradient_turn = self._turn
+            self._learn(self._gradient.scores)
+        elif self._gradient_turn != self._turn:
+            self._gradient_turn = self._scores_turn = self._turn
+            self.borrowed = self.borrowed + Cost(forwards=1, backwards=len(self.targets))
+        return self._gradient
+
+    def activations(self, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Layer outputs ``(B, C, *grid)`` and gradients ``(B, T, C, *grid)`` of the cases themselves."""
+        scores, acts, grads = self.engine.activations(self.clean, self.objective, names)
+        self._learn(scores)
+        return acts, grads
+
+    def multipliers(self, base: dict[str, Tensor], rule: Callable[[], Any]) -> tuple[dict[str, Tensor], Tensor]:
+        """Gradients under a pairing backward rule, of the cases beside ``base``, and ``f(x) − f(base)``."""
+        got = self.engine.gradients(self.clean, self.objective, reference=Stream.of(base), rule=rule)
+        assert got.reference_scores is not None
+        self._learn(got.scores)
+        return got.sums, got.scores - got.reference_scores
+
+    def next_method(self) -> None:
+        """Start a new account: the next method is charged, in ``borrowed``, for what it takes over from another."""
+        self._turn += 1
+        self.borrowed = Cost()
+
+    def _learn(self, scores: Tensor) -> None:
+        self._scores, self._scores_turn = scores, self._turn
+
+    def bind(self) -> None:
+        """Make sure that the targets are fixed, by a clean pass if none has been made."""
+        if not self.objective.ready:
+            _ = self.scores
+
+    def stream(self, owner: Tensor, make: Callable[[Tensor], dict[str, Tensor]]) -> Stream:
+        """A stream of perturbed copies; the targets are bound first."""
+        self.bind()
+        return Stream(owner, make, shape=shape_of(self.inputs))
+
+    def copies(self, count: int) -> tuple[Tensor, Tensor]:
+        """``(owner, copy)`` of ``count`` inputs per case, case by case: two ``(B · count,)`` index tensors."""
+        owner = torch.arange(len(self)).repeat_interleave(count)
+        return owner, torch.arange(count).repeat(len(self))
+
+    def score_of(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The explained scalars ``(B, T)`` of other inputs, one per case."""
+        self.bind()
+        stream = Stream(torch.arange(len(self)), Stream.of(inputs).make, shape=shape_of(self.inputs))
+        return self.engine.scores(stream, self.objective)
+
+    def layer(self, input_name: str, name: str | None = None) -> Layer:
+        """The layer of an input on which a class activation map is made."""
+        return self.engine.layer_for(input_name, self.inputs, name)
+
+    # -- stand-ins and chance --------------------------------------------------------------------------------
+
+    def fill(self, fill: Fill) -> dict[str, Tensor]:
+        """The stand-in of every input, ``(B, …)``."""
+        return {
+            k: fill.of(k, v, self.predictor, [self.generator(b, f"fill {k}") for b in range(len(self))]).to(v)
+            for k, v in self.inputs.items()
+        }
+
+    def generator(self, b: int, purpose: str, copy: int = 0) -> torch.Generator:
+        """A CPU generator seeded by ``(seed, case id, purpose, copy)``."""
+        text = f"{self.seed}|{self.cases[b].id}|{purpose}|{copy}".encode()
+        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1)
+
+    def draw(self, kind: str, name: str, owner: Tensor, copy: Tensor, purpose: str) -> Tensor:
+        """Standard normal (``"normal"``) or uniform (``"uniform"``) values of the shape of an input, one per item."""
+        sample = torch.randn if kind == "normal" else torch.rand
+        x = self.inputs[name]
+        rows = [
+            sample(x.shape[1:], generator=self.generator(b, f"{purpose} {name}", c))
+            for b, c in zip(owner.tolist(), copy.tolist())
+        ]
+        return torch.stack(rows).to(x)
+
+    def draw_numbers(self, count: int, purpose: str) -> Tensor:
+        """``(B, count)`` uniform numbers in [0, 1)."""
+        return torch.stack(
+            [torch.rand(count, generator=self.generator(b, purpose)) for b in range(len(self))]
+        ).to(self.engine.device, self.engine.dtype)
+
+    def scale(self, name: str) -> Tensor:
+        """The range of an input, ``(B, …)`` broadcastable: max − min of a picture; of a table, the range of its
+        standardised values, times each column's standard deviation.
+        """
+        x = self.inputs[name]
+        if x.ndim > 2:
+            dims = tuple(range(1, x.ndim))
+            return x.amax(dims, keepdim=True) - x.amin(dims, keepdim=True)
+        unit = self.predictor.unit(name, x)
+        z = (x - self.predictor.reference(name, x)) / unit
+        return (z.amax(1, keepdim=True) - z.amin(1, keepdim=True)) * unit
+
+    def noisy(self, share: float, purpose: str) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+        """A function ``(owner, copy) → inputs`` that adds ``N(0, (share · scale)²)`` to every input."""
+
+        def make(owner: Tensor, copy: Tensor) -> dict[str, Tensor]:
+            at = owner.to(self.engine.device)
+            return {
+                k: v[at] + share * self.scale(k)[at] * self.draw("normal", k, owner, copy, purpose)
+                for k, v in self.inputs.items()
+            }
+
+        return make
+
+    def describe_layers(self, chosen: dict[str, Layer]) -> dict[str, Any]:
+        """Layer names and grids, for provenance."""
+        return {k: {"layer": v.name, "grid": list(v.grid)} for k, v in chosen.items()}

@@ -1,0 +1,41 @@
+"""The random control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid.core.explainer import Explainer, Result
+from pellucid.engine.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Random(Explainer):
+    """Uniform noise in [0, 1): a map that knows nothing. What does not beat it explains nothing.
+
+    Budget: none beyond ``f(x)``.
+    """
+
+    name = "random"
+    family = "control"
+    source = "adebayo2018sanity"
+    signed = False
+    stochastic = True
+    needs = ()
+
+    def attribute(self, problem: Problem) -> Result:
+        """Draw a map per case and target."""
+        problem.bind()
+        targets, everyone = len(problem.targets), torch.arange(len(problem))
+
+        def one(name: str) -> Tensor:
+            rows = [
+                problem.draw("uniform", name, everyone, torch.full_like(everyone, t), "random")
+                for t in range(targets)
+            ]
+            m = torch.stack(rows, dim=1)
+            return m[:, :, 0] if m.ndim > 3 else m
+
+        return Result({name: one(name) for name in problem.inputs})

@@ -1,0 +1,29 @@
+"""Saliency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pellucid.core.explainer import Explainer, Result
+from pellucid.engine.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saliency(Explainer):
+    """``|∂y/∂x|``: how much the output would change with each value, whatever the direction.
+
+    Budget: 1 forward, 1 backward per target. Source: simonyan2014deep.
+
+    Attributes:
+        keep_sign: keep the sign of the derivative.
+    """
+
+    name = "saliency"
+    family = "gradient"
+    source = "simonyan2014deep"
+    keep_sign: bool = False
+
+    def attribute(self, problem: Problem) -> Result:
+        """The derivative's magnitude."""
+        grads = problem.gradient.sums
+        return Result({k: g if self.keep_sign else g.abs() for k, g in grads.items()})

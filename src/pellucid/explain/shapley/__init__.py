@@ -1,0 +1,1 @@
+"""Methods that share the output out between features as a game does."""
