@@ -1,0 +1,184 @@
+"""A recipe: what to do, as a YAML file that is checked before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pellucid.core.verdict import Thresholds
+from pellucid.errors import UsageError, nearest
+from pellucid.types import Activation, Precision, Task
+
+STAGES = ("data", "train", "explain", "evaluate", "aggregate", "report")
+
+
+class Part(BaseModel):
+    """Base: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Part):
+    """Where the cases come from, and how they are split."""
+
+    dataset: str
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    seed: int | None = None
+    exclude_groups_of: list[str] = Field(
+        default_factory=list, description="names of other sources of this task whose groups must not be trained on"
+    )
+
+
+class Model(Part):
+    """Which network, and what its inputs and outputs are called."""
+
+    network: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    load: str | None = Field(default=None, description="a saved model folder, or module:Name / file.py:Name")
+    weights: str | None = None
+    inputs: list[str]
+    task: Task
+    classes: list[str] = Field(default_factory=list)
+    activation: Activation | None = None
+    features: dict[str, list[str]] = Field(default_factory=dict)
+    output: int | str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Model:
+        if (self.network is None) == (self.load is None):
+            raise ValueError("give either 'network' (one of ours) or 'load' (a model of yours)")
+        return self
+
+
+class Train(Part):
+    """How the network is trained; leave the section out for a network that is already trained."""
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    schedule: Literal["cosine", "none"] = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0)
+    patience: int | None = Field(default=None, ge=1)
+    augment: list[str] = Field(default_factory=list)
+    balance: bool = False
+    strata: list[str] = Field(default_factory=list)
+
+
+class Explain(Part):
+    """Which cases, which methods, what of each."""
+
+    cases: Literal["train", "val", "test"] | str = "test"
+    most: int | None = Field(default=None, ge=1)
+    methods: list[str | dict[str, dict[str, Any] | None]] = Field(min_length=1)
+    targets: list[Any] = Field(default_factory=lambda: ["predicted"])
+    background: int = Field(default=0, ge=0, description="training cases that stand for a usual input")
+    controls: bool = True
+
+
+class Evaluate(Part):
+    """Which numbers judge the maps."""
+
+    metrics: list[str | dict[str, dict[str, Any] | None]]
+    region: str | None = None
+    steps: int = Field(default=20, ge=2)
+    fill: Any = "mean"
+    checks: Literal["cheap", "full"] = "full"
+    thresholds: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("thresholds")
+    @classmethod
+    def _known(cls, value: dict[str, float]) -> dict[str, float]:
+        known = list(Thresholds.__dataclass_fields__)
+        for key in value:
+            if key not in known:
+                raise ValueError(f"no threshold {key!r}; {nearest(key, known)}")
+        return value
+
+
+class Work(Part):
+    """One task: data, model, explanation, judgement."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    title: str = ""
+    question: str = ""
+    data: Data
+    also: dict[str, Data] = Field(default_factory=dict, description="further sources, never trained on")
+    model: Model
+    train: Train | None = None
+    explain: Explain
+    evaluate: Evaluate
+    regions: list[str] = Field(default_factory=list, description="regions of the cases over which evidence is summed")
+
+
+class Recipe(Part):
+    """A whole run: one or several tasks."""
+
+    name: str
+    title: str = ""
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "float32"
+    tasks: list[Work] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Recipe:
+        names = [t.name for t in self.tasks]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two tasks have the same name: {names}")
+        return self
+
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the recipe's content."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_recipe(source: str | Path | dict[str, Any]) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key (with the nearest one), a value out of range.
+    """
+    if isinstance(source, dict):
+        content: Any = source
+        where = "recipe"
+    else:
+        path = Path(source)
+        where = str(path)
+        if not path.is_file():
+            raise UsageError(f"no recipe {path}; give the path of a YAML file")
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{where}: a recipe is a mapping of keys, not {type(content).__name__}")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{where}: " + "; ".join(_sentence(e) for e in error.errors())) from error
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {place!r}; {nearest(str(error['loc'][-1]), _keys(error['loc'][:-1]))}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}" if place else str(error["msg"])
+
+
+def _keys(place: tuple[Any, ...]) -> list[str]:
+    """The keys that the section at ``place`` has."""
+    parts = {"data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate}
+    for step in reversed(place):
+        if step in parts:
+            return list(parts[step].model_fields)
+        if step == "tasks":
+            break
+    return list((Work if "tasks" in place else Recipe).model_fields)
