@@ -1,0 +1,167 @@
+"""Random changes of a training batch, the same for all pictures of a case and for its mask."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.core.registry import build
+from pellucid.errors import UsageError, nearest
+
+Batch = dict[str, Tensor]
+
+
+class Augmentation(Protocol):
+    """Changes pictures ``(B, C, *spatial)`` and a mask ``(B, *spatial)``; draws from ``generator`` on the CPU."""
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """The changed pictures and mask."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """Mirrored along one axis in half the cases. Not for a task where the side matters.
+
+    Attributes:
+        axis: counted among the spatial axes; −1, the last, is left and right in a picture.
+        p: probability.
+    """
+
+    axis: int = -1
+    p: float = 0.5
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """Mirror some of the cases."""
+        first = next(iter(images.values()))
+        if not -(first.ndim - 2) <= self.axis < first.ndim - 2:
+            raise UsageError(f"augment 'flip': axis {self.axis} of a picture with {first.ndim - 2} spatial axes")
+        chosen = torch.rand(len(first), generator=generator) < self.p
+        images = {k: _flipped(v, chosen, 2 + self.axis % (v.ndim - 2)) for k, v in images.items()}
+        if mask is not None:
+            mask = _flipped(mask, chosen, 1 + self.axis % (mask.ndim - 1))
+        return images, mask
+
+
+def _flipped(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    keep = chosen.to(x.device).reshape(-1, *[1] * (x.ndim - 1))
+    return torch.where(keep, x.flip(dim), x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """A small rotation, scaling and shift; linear for pictures, nearest for the mask, borders continued.
+
+    Attributes:
+        degrees: largest rotation, in every plane.
+        scale: largest change of size, as a share.
+        shift: largest shift along each axis, as a share of its length.
+    """
+
+    degrees: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.05
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """Resample all pictures and the mask with one matrix per case."""
+        first = next(iter(images.values()))
+        dims = first.ndim - 2
+        if dims < 2:
+            raise UsageError("augment 'affine' wants pictures with two or three spatial axes")
+        turn, shift = self._draw(len(first), dims, generator)
+        images = {k: _warp(v, turn, shift, "bilinear") for k, v in images.items()}
+        if mask is not None:
+            mask = _warp(mask[:, None].float(), turn, shift, "nearest")[:, 0].to(mask.dtype)
+        return images, mask
+
+    def _draw(self, n: int, dims: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        turn = torch.eye(dims).repeat(n, 1, 1)
+        for i, j in itertools.combinations(range(dims), 2):
+            angle = torch.deg2rad(self.degrees * _uniform(n, generator))
+            plane = torch.eye(dims).repeat(n, 1, 1)
+            plane[:, i, i] = plane[:, j, j] = angle.cos()
+            plane[:, i, j], plane[:, j, i] = -angle.sin(), angle.sin()
+            turn = turn @ plane
+        turn = turn * (1 + self.scale * _uniform(n, generator))[:, None, None]
+        shift = torch.stack([2 * self.shift * _uniform(n, generator) for _ in range(dims)], dim=1)
+        return turn, shift
+
+
+def _uniform(n: int, generator: torch.Generator) -> Tensor:
+    return 2 * torch.rand(n, generator=generator) - 1
+
+
+def _warp(x: Tensor, turn: Tensor, shift: Tensor, mode: str) -> Tensor:
+    # affine_grid counts from −1 to 1 whatever the length, and its last axis comes first: a rotation of a picture
+    # that is not square has to be scaled, or it shears.
+    size = torch.tensor([float(s) for s in reversed(x.shape[2:])])
+    theta = torch.cat([turn * size[None, None, :] / size[None, :, None], shift[:, :, None]], dim=2)
+    grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intensity:
+    """Another brightness and contrast for each picture; the mask stays.
+
+    Attributes:
+        gain: largest change of contrast, as a share.
+        bias: largest change of brightness, in standard deviations of the picture.
+    """
+
+    gain: float = 0.1
+    bias: float = 0.1
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """Scale and move the values about each picture's mean."""
+        changed = {}
+        for name, x in images.items():
+            dims = tuple(range(1, x.ndim))
+            wide = (-1, *[1] * (x.ndim - 1))
+            gain = (1 + self.gain * _uniform(len(x), generator)).to(x).reshape(wide)
+            bias = (self.bias * _uniform(len(x), generator)).to(x).reshape(wide)
+            mean = x.mean(dims, keepdim=True)
+            changed[name] = mean + (x - mean) * gain + bias * x.std(dims, keepdim=True, correction=0)
+        return changed, mask
+
+
+AUGMENTATIONS: dict[str, type] = {"flip": Flip, "affine": Affine, "intensity": Intensity}
+
+
+def as_augmentations(spec: Sequence[str | Mapping[str, Any] | Augmentation]) -> list[Augmentation]:
+    """Augmentations from names (``"flip"``), ``{name: options}``, or objects.
+
+    Raises:
+        UsageError: unknown name or option.
+
+    Example:
+        >>> as_augmentations(["flip", {"affine": {"degrees": 5}}])[1]
+        Affine(degrees=5, scale=0.1, shift=0.05)
+    """
+    if isinstance(spec, str):
+        raise UsageError(f"augment is the text {spec!r}; give a list of names")
+    found: list[Augmentation] = []
+    for entry in spec:
+        if callable(entry):
+            found.append(entry)
+            continue
+        named = {entry: {}} if isinstance(entry, str) else dict(entry)
+        for name, options in named.items():
+            if name not in AUGMENTATIONS:
+                raise UsageError(f"unknown augmentation {name!r}; {nearest(name, AUGMENTATIONS)}")
+            found.append(build(AUGMENTATIONS[name], "augmentation", name, dict(options or {})))
+    return found

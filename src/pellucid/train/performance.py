@@ -1,0 +1,108 @@
+"""How good a model is on cases that it has not seen, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pellucid.errors import UsageError
+from pellucid.train.scores import Scored, classification, regression, segmentation
+from pellucid.types import Activation, Task
+
+COLUMNS = ["stratum", "metric", "class", "value", "low", "high", "n", "reason"]
+
+
+def performance(
+    truth: Tensor,
+    output: Tensor,
+    *,
+    task: Task,
+    activation: Activation | None = None,
+    classes: Sequence[str] = (),
+    groups: Sequence[str] | None = None,
+    thresholds: Sequence[float] | None = None,
+    by: Sequence[str] | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Metrics of a model's outputs, each with a bootstrap 95 % interval.
+
+    The bootstrap draws groups (patients) with replacement, a case's prediction and truth together; the interval is
+    from the 2.5 to the 97.5 % quantile. With two exclusive classes, the second is the positive one and the only
+    one reported; with more, and with several labels, each class is set against the rest, after their mean (class
+    ``"macro"``). The first row of a metric is the one to quote.
+
+    Metrics: ``accuracy auroc auprc f1 sensitivity specificity`` (classification), ``mae rmse pearson r2``
+    (regression), ``dice iou`` (segmentation: per case, then the mean; a case where a class is neither there nor
+    predicted says nothing about it and is left out).
+
+    Args:
+        truth: ``(N,)`` class indices, ``(N, K)`` labels of 0 and 1, scores, or masks ``(N, *spatial)``.
+        output: logits ``(N, K, …)``, or scores ``(N,)`` or ``(N, K)``.
+        task: of the model.
+        activation: ``"softmax"`` or ``"sigmoid"``; as in Predictor if None.
+        classes: names of the outputs.
+        groups: of each case, normally the patient; each case its own if None.
+        thresholds: per label (sigmoid, and a one-channel segmentation), chosen on validation; 0.5 if None.
+        by: a stratum of each case, such as the view; the same metrics follow within each.
+        n_boot: draws.
+        seed: of the draws.
+
+    Returns:
+        ``stratum`` ("all" first), ``metric``, ``class``, ``value``, ``low``, ``high``, ``n`` (cases) and ``reason``
+        (empty, or why the value or its interval is NaN).
+
+    Raises:
+        UsageError: lengths or shapes that do not fit.
+    """
+    truth, output = truth.detach().cpu(), output.detach().cpu()
+    n = len(truth)
+    if n == 0 or len(output) != n:
+        raise UsageError(f"performance: {n} truths and {len(output)} outputs; give one of each per case")
+    if not torch.isfinite(output).all():
+        raise UsageError("performance: the outputs hold NaN or infinite values")
+    names = np.asarray([str(i) for i in range(n)] if groups is None else [str(g) for g in groups])
+    strata = None if by is None else np.asarray([str(b) for b in by])
+    for what, given in (("groups", names), ("by", strata)):
+        if given is not None and len(given) != n:
+            raise UsageError(f"performance: {what} has {len(given)} entries for {n} cases")
+    if n_boot < 1:
+        raise UsageError(f"performance: n_boot is {n_boot}; give at least 1")
+    if task == "segmentation":
+        scored = segmentation(truth, output, classes, thresholds)
+    elif task == "regression":
+        scored = regression(truth, output, classes)
+    else:
+        scored = classification(truth, output, activation, classes, thresholds)
+    parts = [_table("all", scored, names, n_boot, seed)]
+    for stratum in sorted(set(strata.tolist())) if strata is not None else ():
+        chosen = np.flatnonzero(strata == stratum)
+        parts.append(_table(stratum, scored.of(chosen), names[chosen], n_boot, seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _table(stratum: str, scored: Scored, groups: NDArray, n_boot: int, seed: int) -> pd.DataFrame:
+    known, index = np.unique(groups, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=n_boot)
+    # Row 0 has every case once: the value itself. The others are the draws: a case counts as often as its group.
+    weights = np.concatenate([np.ones((1, len(groups))), counts[:, index].astype(float)])
+    rows = []
+    for result in scored.all(weights):
+        value, draws = result.values[0], result.values[1:]
+        defined = draws[np.isfinite(draws)]
+        reason, low, high = result.reason, np.nan, np.nan
+        if np.isfinite(value):
+            if len(known) < 2:
+                reason = "one group only: no interval"
+            elif len(defined) < 0.5 * n_boot:
+                reason = f"undefined in {n_boot - len(defined)} of {n_boot} draws: no interval"
+            else:
+                low, high = np.quantile(defined, [0.025, 0.975])
+        rows.append((stratum, result.metric, result.of, value, low, high, result.n, reason))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,208 @@
+"""Which metrics a task has, of which columns of its output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pellucid.errors import UsageError
+from pellucid.train.weighted import (
+    Array,
+    auprc,
+    auroc,
+    average,
+    f1,
+    mae,
+    pearson,
+    r2,
+    rmse,
+    sensitivity,
+    specificity,
+)  # fmt: skip
+from pellucid.types import Activation
+
+Weighted = Callable[[Array, Array, Array], Array]
+ONE_CLASS = "one class only"
+
+
+class Result(NamedTuple):
+    """One metric of one class, for every row of weights."""
+
+    metric: str
+    of: str
+    values: Array
+    n: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of one class: a function of weights ``(B, N)``, truth ``(N,)`` and prediction ``(N,)``."""
+
+    metric: str
+    of: str
+    score: Weighted
+    truth: Array
+    predicted: Array
+    undefined: str = ""
+
+    def result(self, weights: Array) -> Result:
+        """The values; NaN with the reason where the metric is not defined. Cases that are NaN are left out."""
+        keep = np.isfinite(self.truth) & np.isfinite(self.predicted)
+        if not keep.any():
+            return Result(self.metric, self.of, np.full(len(weights), np.nan), 0, self.undefined or "no case")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = self.score(weights[:, keep], self.truth[keep], self.predicted[keep])
+        reason = "" if np.isfinite(values[0]) else self.undefined
+        return Result(self.metric, self.of, values, int(keep.sum()), reason)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All columns of a model; where ``macro``, each metric starts with the mean over its classes."""
+
+    columns: tuple[Column, ...]
+    macro: bool
+
+    def of(self, chosen: NDArray[np.intp]) -> Scored:
+        """For some of the cases."""
+        return Scored(
+            tuple(
+                Column(c.metric, c.of, c.score, c.truth[chosen], c.predicted[chosen], c.undefined)
+                for c in self.columns
+            ),
+            self.macro,
+        )
+
+    def all(self, weights: Array) -> list[Result]:
+        """Every metric, in order."""
+        results: list[Result] = []
+        for metric in dict.fromkeys(c.metric for c in self.columns):
+            found = [c.result(weights) for c in self.columns if c.metric == metric]
+            results += ([_mean(metric, found)] if self.macro and len(found) > 1 else []) + found
+        return results
+
+
+def _mean(metric: str, found: list[Result]) -> Result:
+    table = np.stack([r.values for r in found])
+    # A class that is undefined in the value itself is left out of every draw, so that all average the same classes.
+    used = np.isfinite(table[:, 0])
+    left = [r.of for r in found if not np.isfinite(r.values[0])]
+    values = table[used].mean(0) if used.any() else np.full(table.shape[1], np.nan)
+    reason = f"without {', '.join(left)} ({found[0].reason or ONE_CLASS})" if left else ""
+    return Result(metric, "macro", values, max(r.n for r in found), reason)
+
+
+def classification(
+    truth: Tensor,
+    output: Tensor,
+    activation: Activation | None,
+    classes: Sequence[str],
+    thresholds: Sequence[float] | None,
+) -> Scored:
+    """Accuracy, AUROC, AUPRC, F1, sensitivity and specificity, each class against the rest."""
+    output = output.reshape(len(output), -1).double()
+    k = output.shape[1]
+    names = _names(classes, k)
+    activation = activation or ("softmax" if k > 1 else "sigmoid")
+    if activation == "softmax":
+        if truth.ndim != 1:
+            raise UsageError(f"performance: truth is {tuple(truth.shape)}; exclusive classes need one index per case")
+        if int(truth.min()) < 0 or int(truth.max()) >= k:
+            raise UsageError(f"performance: truth goes from {int(truth.min())} to {int(truth.max())}, of {k} classes")
+        p, labels = output.softmax(1), torch.nn.functional.one_hot(truth.long(), k)
+        hard = torch.nn.functional.one_hot(output.argmax(1), k)
+        hits = (output.argmax(1) == truth).double()
+        columns = [Column("accuracy", "all", average, np.ones(len(truth)), _np(hits))]
+        # Two exclusive classes are one question: the second is the positive one.
+        which = [1] if k == 2 else list(range(k))
+    else:
+        p, labels = output.sigmoid(), truth.reshape(len(truth), -1)
+        if labels.shape != p.shape:
+            raise UsageError(f"performance: truth is {tuple(labels.shape)}, the outputs are {tuple(p.shape)}")
+        limits = torch.tensor(thresholds if thresholds is not None else [0.5] * k, dtype=torch.float64)
+        if limits.shape != (k,):
+            raise UsageError(f"performance: {len(limits)} thresholds for {k} labels; give one each")
+        hard, which = (p > limits).long(), list(range(k))
+        columns = [
+            Column("accuracy", names[c], average, np.ones(len(truth)), _np(hard[:, c] == labels[:, c]))
+            for c in which
+        ]
+    for c in which:
+        y, score, predicted = _np(labels[:, c]), _np(p[:, c]), _np(hard[:, c])
+        columns += [
+            # The logit's rank, not the probability's: far out, probabilities round to equal values.
+            Column("auroc", names[c], auroc, y, _rank(output, c, score, activation), ONE_CLASS),
+            Column("auprc", names[c], auprc, y, _rank(output, c, score, activation), "no positive case"),
+            Column("f1", names[c], f1, y, predicted, "neither positive nor predicted"),
+            Column("sensitivity", names[c], sensitivity, y, predicted, "no positive case"),
+            Column("specificity", names[c], specificity, y, predicted, "no negative case"),
+        ]
+    return Scored(tuple(columns), macro=len(which) > 1)
+
+
+def regression(truth: Tensor, output: Tensor, classes: Sequence[str]) -> Scored:
+    """MAE, RMSE, Pearson's r and R², of each score."""
+    y, p = truth.reshape(len(truth), -1).double(), output.reshape(len(output), -1).double()
+    if y.shape != p.shape:
+        raise UsageError(f"performance: truth is {tuple(y.shape)}, the outputs are {tuple(p.shape)}")
+    names = _names(classes, p.shape[1]) if p.shape[1] > 1 or classes else ["score"]
+    columns = []
+    for c, name in enumerate(names):
+        for metric, score, undefined in (
+            ("mae", mae, ""), ("rmse", rmse, ""), ("pearson", pearson, "no spread"), ("r2", r2, "no spread"),
+        ):  # fmt: skip
+            columns.append(Column(metric, name, score, _np(y[:, c]), _np(p[:, c]), undefined))
+    return Scored(tuple(columns), macro=len(names) > 1)
+
+
+def segmentation(
+    truth: Tensor, output: Tensor, classes: Sequence[str], thresholds: Sequence[float] | None
+) -> Scored:
+    """Dice and IoU of each class but the background."""
+    k = output.shape[1]
+    if truth.shape[1:] != output.shape[2:]:
+        raise UsageError(
+            f"performance: masks are {tuple(truth.shape[1:])}, outputs {tuple(output.shape[2:])}; "
+            "they have to be on one grid"
+        )
+    names = _names(classes, k)
+    if k == 1:
+        labels = (output[:, 0].double().sigmoid() > (thresholds[0] if thresholds else 0.5)).long()
+    else:
+        labels = output.argmax(1)
+    columns = []
+    for c in [1] if k == 1 else range(1, k):
+        p, t = (labels == c).flatten(1), (truth == c).flatten(1)
+        both, size = (p & t).sum(1).double(), (p.sum(1) + t.sum(1)).double()
+        # Neither there nor predicted: 0/0, NaN, left out.
+        for metric, value in (("dice", 2 * both / size), ("iou", both / (size - both))):
+            name = names[0] if k == 1 else names[c]
+            columns.append(
+                Column(metric, name, average, np.ones(len(t)), _np(value), "neither there nor predicted")
+            )
+    return Scored(tuple(columns), macro=len(columns) > 2)
+
+
+def _rank(output: Tensor, c: int, p: Array, activation: Activation) -> Array:
+    if activation == "sigmoid":
+        return _np(output[:, c])
+    if output.shape[1] == 2:
+        return _np(output[:, c] - output[:, 1 - c])
+    return p
+
+
+def _names(classes: Sequence[str], k: int) -> list[str]:
+    if classes and len(classes) != k:
+        raise UsageError(f"performance: {len(classes)} class names for {k} outputs")
+    return [str(c) for c in classes] or [f"class {c}" for c in range(k)]
+
+
+def _np(x: Tensor) -> Array:
+    return x.to(torch.float64).numpy()

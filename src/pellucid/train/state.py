@@ -1,0 +1,114 @@
+"""A training in the middle, as one safetensors file: no pickle, so that reading it runs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pellucid.errors import ModelError, UsageError
+from pellucid.nets.weights import write_tensors
+
+NAME = "last.safetensors"
+
+
+@dataclass
+class State:
+    """What a training knows at the end of an epoch.
+
+    Attributes:
+        settings: what has to be the same for a training to be resumed.
+        history: one record per epoch.
+        best_epoch: counted from 1; 0 before the first.
+        waited: epochs since the best one.
+        done: whether the training ended by itself.
+        stopped_early: whether because the validation loss no longer fell.
+        weights: of the network now.
+        best: of the network in its best epoch.
+        optimizer: the optimiser's ``state_dict``.
+    """
+
+    settings: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    waited: int = 0
+    done: bool = False
+    stopped_early: bool = False
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write to ``folder/last.safetensors``, under a temporary name first."""
+        tensors = {f"weights/{k}": v for k, v in self.weights.items()}
+        tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        plain: dict[str, Any] = {}
+        for index, slots in self.optimizer.get("state", {}).items():
+            for name, value in slots.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{name}"] = value
+                elif value is not None:
+                    plain[f"{index}/{name}"] = value
+        text = {
+            "settings": self.settings, "history": self.history, "best_epoch": self.best_epoch,
+            "waited": self.waited, "done": self.done, "stopped_early": self.stopped_early,
+            "groups": self.optimizer.get("param_groups", []), "plain": plain,
+        }  # fmt: skip
+        write_tensors(tensors, folder / NAME, {"state": json.dumps(text)})
+
+    @classmethod
+    def load(cls, folder: Path, settings: Mapping[str, Any]) -> State | None:
+        """The state in a folder, or None if there is none.
+
+        Raises:
+            ModelError: the file is damaged.
+            UsageError: the training was started with other settings.
+        """
+        path = folder / NAME
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                text = json.loads(file.metadata()["state"])
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"training state {path} is damaged ({error}); delete it to train anew") from error
+        differing = [
+            f"{k} was {text['settings'].get(k)!r}, now {v!r}"
+            for k, v in json.loads(json.dumps(dict(settings))).items()
+            if text["settings"].get(k) != v
+        ]
+        if differing:
+            raise UsageError(
+                f"resume: the training in {folder} was started otherwise ({'; '.join(differing)}); "
+                "go back to those settings, or give another folder"
+            )
+        slots: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, index, name = key.split("/")
+                slots.setdefault(int(index), {})[name] = value
+        for key, value in text["plain"].items():
+            index, name = key.split("/")
+            slots.setdefault(int(index), {})[name] = value
+        return cls(
+            settings=text["settings"], history=text["history"], best_epoch=text["best_epoch"],
+            waited=text["waited"], done=text["done"], stopped_early=text["stopped_early"],
+            weights=_part(tensors, "weights/"), best=_part(tensors, "best/"),
+            optimizer={"state": slots, "param_groups": text["groups"]},
+        )  # fmt: skip
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def copy_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict's tensors, copied to the CPU."""
+    return {k: v.detach().cpu().clone() for k, v in state.items() if isinstance(v, torch.Tensor)}
