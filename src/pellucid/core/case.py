@@ -115,7 +115,10 @@ class Case:
         return mask == label if label is not None else mask != 0
 
     def _as_input(self, name: str, value: Any) -> Tensor:
-        tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
+        try:
+            tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"case {self.id}: input {name!r} is not an array of numbers ({error})") from error
         if tensor.ndim == 0 or tensor.numel() == 0:
             raise InputError(
                 f"case {self.id}: input {name!r} has shape {tuple(tensor.shape)}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,9 +38,13 @@ class Fill:
     sigma: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind."""
+        """Refuse an unknown kind, and numbers that fill with NaN."""
         if self.kind not in KINDS:
             raise UsageError(f"unknown fill {self.kind!r}; {nearest(self.kind, KINDS)}")
+        if not isfinite(self.value):
+            raise UsageError(f"fill value {self.value}: give a finite number in the image's units")
+        if self.sigma is not None and not (isfinite(self.sigma) and self.sigma > 0):
+            raise UsageError(f"fill sigma={self.sigma}: give a positive number of pixels")
 
     def describe(self) -> dict[str, Any]:
         """Plain values, only those that matter for the kind."""

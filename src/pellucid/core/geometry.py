@@ -78,7 +78,8 @@ class Geometry:
             for axis, (to, _) in enumerate(ornt):
                 whole_shape[int(to)] = source.shape[axis]
             whole = np.full((*array.shape[:-3], *whole_shape), background, dtype=array.dtype)
-            whole[(..., *(slice(a, a + s) for a, s in zip(start, shape)))] = array
+            i, j, k = (slice(a, a + s) for a, s in zip(start, shape))
+            whole[..., i, j, k] = array
             array = whole
         return _apply(array, _between(self.orientation, source.orientation))
 

@@ -102,6 +102,9 @@ class Predictor:
             if not k.isdigit():
                 raise UsageError(f"unknown class {k!r}; {nearest(k, self.classes)}")
             k = int(k)
+        if isinstance(k, bool) or not hasattr(k, "__index__"):
+            raise UsageError(f"class {k!r}: give a class by its name or its whole number")
+        k = int(k)
         if k < 0 or (self.classes and k >= len(self.classes)):
             raise UsageError(f"class {k}: the model has {len(self.classes)} classes, numbered from 0")
         return k

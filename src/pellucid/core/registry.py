@@ -78,4 +78,7 @@ def build(cls: type[T], kind: str, name: str, options: dict[str, Any]) -> T:
     for option in options:
         if option not in known:
             raise UsageError(f"{kind} {name!r} has no option {option!r}; {nearest(option, known)}")
-    return cls(**options)
+    try:
+        return cls(**options)
+    except TypeError as error:  # an option compared with a number, and it is a word
+        raise UsageError(f"{kind} {name!r} with {options}: an option is of the wrong type ({error})") from error

@@ -66,7 +66,7 @@ class ClassScore(Target):
         object.__setattr__(self, "k", k)
         object.__setattr__(self, "on", on)
 
-    def bind(self, predictor: Predictor, output: Tensor, case: Case) -> Bound:
+    def bind(self, predictor: Predictor, output: Tensor, case: Case) -> Bound:  # noqa: ARG002
         """Pick the class."""
         _expect(predictor, "classification", self)
         k = predictor.predicted_class(output) if self.k == "predicted" else predictor.class_index(self.k)
@@ -84,9 +84,11 @@ class Score(Target):
     i: int = 0
 
     def __init__(self, i: int = 0) -> None:
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise UsageError(f"Score({i!r}): give the number of an output neuron, counted from 0")
         object.__setattr__(self, "i", int(i))
 
-    def bind(self, predictor: Predictor, output: Tensor, case: Case) -> Bound:
+    def bind(self, predictor: Predictor, output: Tensor, case: Case) -> Bound:  # noqa: ARG002
         """Check that the neuron exists."""
         _expect(predictor, "regression", self)
         if not 0 <= self.i < output.shape[0]:
@@ -209,12 +211,14 @@ def as_target(value: Any, predictor: Predictor) -> Target:
             raise UsageError(f"target {value}: {error}") from error
     if isinstance(value, str) and value.isdigit():
         value = int(value)
+    if hasattr(value, "__index__") and not isinstance(value, bool | Tensor):
+        value = int(value)
     if isinstance(value, int | str) and not isinstance(value, bool):
         if predictor.task == "classification":
             return ClassScore(value)
         if predictor.task == "segmentation":
             return RegionScore(value)
-        return Score(0 if value == "predicted" else int(value))
+        return Score(0 if value == "predicted" else predictor.class_index(value))
     raise UsageError(f"target {value!r}: give ClassScore, Score, RegionScore, a class or 'predicted'")
 
 

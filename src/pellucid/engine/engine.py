@@ -236,23 +236,27 @@ class Engine:
                 self._bind(stream, objective, output[: len(index)], owner)
                 score = objective(output[: len(index)], owner)
                 grads = self._vjps(score, leaves)
+                other_score = objective(output[len(index) :].detach(), owner) if reference is not None else None
             self._count(owner, 1 if reference is None else 2, targets)
-            if reference is not None:
-                refs.append(objective(output[len(index) :].detach(), owner))
             if transform is not None:
                 grads = transform(index, grads)
             to = owner.to(self.device)
-            for name, g in grads.items():
-                if name not in sums:
-                    sums[name] = torch.zeros((count, targets, *g.shape[2:]), dtype=g.dtype, device=g.device)
-                    if square:
-                        squares[name] = torch.zeros_like(sums[name])
-                w = 1.0
-                if weights is not None:
-                    w = weights[index].to(g).view(-1, *[1] * (g.ndim - 1))  # type: ignore[assignment]
-                sums[name].index_add_(0, to, g * w)
-                if square:
-                    squares[name].index_add_(0, to, g * g * w)
+            if weights is not None:
+                w = weights[index].to(score)
+                squared = {k: g * g * _column(w, g) for k, g in grads.items()} if square else {}
+                grads = {k: g * _column(w, g) for k, g in grads.items()}
+            else:
+                squared = {k: g * g for k, g in grads.items()} if square else {}
+            # Nothing is added before all of the chunk is there: it may run out of memory and be run again, halved.
+            for into, values in ((sums, grads), (squares, squared)):
+                for name, g in values.items():
+                    if name not in into:
+                        into[name] = g.new_zeros((count, targets, *g.shape[2:]))
+            for into, values in ((sums, grads), (squares, squared)):
+                for name, g in values.items():
+                    into[name].index_add_(0, to, g)
+            if other_score is not None:
+                refs.append(other_score)
             scores.append(score.detach())
 
         self._chunks(stream, step, graph=True, pair=reference is not None)
@@ -281,7 +285,7 @@ class Engine:
                 if name not in acts:
                     return None
                 held[name] = out if out.requires_grad else out.detach().requires_grad_()
-                return held[name]
+                return held[name].clone()  # what follows may work in place
 
             with torch.enable_grad(), _layers.tap(self.module, keep):
                 output = self._call(stream.make(index))
@@ -291,8 +295,8 @@ class Engine:
             self._count(owner, 1, len(objective.targets))
             scores.append(score.detach())
             for n in names:
-                acts[n].append(held[n].detach())
-                grads[n].append(got[n])
+                acts[n].append(held[n].detach().to(self.dtype))
+                grads[n].append(got[n].to(self.dtype))
 
         self._chunks(stream, step, graph=True)
         return (
@@ -309,7 +313,7 @@ class Engine:
             with torch.enable_grad():
                 leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
                 self._layers[key] = _layers.trace(
-                    self.module, lambda: self._call({k: v.clone() for k, v in leaves.items()}), leaves, axes
+                    self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}), leaves, axes
                 )
             self.setup.forwards += 1
         return self._layers[key]
@@ -344,7 +348,11 @@ class Engine:
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _call(self, inputs: dict[str, Tensor]) -> Tensor:
-        """One pass: normalise, run, pick the output, check it."""
+        """One pass, its output checked and in the engine's precision."""
+        return self._checked(self._run(inputs), len(next(iter(inputs.values()))))
+
+    def _run(self, inputs: dict[str, Tensor]) -> Tensor:
+        """One pass: normalise, run, pick the output."""
         shown = []
         for name in self.predictor.inputs:
             x = inputs[name]
@@ -353,7 +361,6 @@ class Engine:
                 view = (1, -1, *[1] * (x.ndim - 2))
                 x = (x - mean.to(x).view(view)) / sd.to(x).view(view)
             shown.append(x)
-        count = len(shown[0])
         auto = self.precision in _AUTOCAST
         try:
             with torch.autocast(self.device.type, _AUTOCAST[self.precision]) if auto else nullcontext():
@@ -366,9 +373,9 @@ class Engine:
             shapes = ", ".join(f"{k} {tuple(v.shape[1:])}" for k, v in inputs.items())
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{self.predictor.name} failed on inputs {shapes}: {first}") from error
-        return self._checked(output, count)
+        return self._picked(output)
 
-    def _checked(self, output: Any, count: int) -> Tensor:
+    def _picked(self, output: Any) -> Tensor:
         pick, name = self.predictor.output, self.predictor.name
         if pick is not None:
             try:
@@ -381,6 +388,10 @@ class Engine:
                 f"{name} returned a {type(output).__name__}, not a tensor; say which part with "
                 f"Predictor(output=…) ({hint})"
             )
+        return output
+
+    def _checked(self, output: Tensor, count: int) -> Tensor:
+        name = self.predictor.name
         output = output.to(self.dtype)
         if output.ndim == 1 and self.predictor.task == "regression":
             output = output[:, None]
@@ -403,7 +414,7 @@ class Engine:
 
     def _vjps(self, score: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
         """``(m, T)`` scores to gradients ``(m, T, *shape)`` of each leaf."""
-        m, targets = score.shape
+        targets = score.shape[1]
         parts: dict[str, list[Tensor]] = {k: [] for k in leaves}
         for t in range(targets):
             if score.requires_grad:
@@ -467,6 +478,11 @@ class Engine:
             return 1
         most = memory.CUDA_CHUNK if self.device.type == "cuda" else memory.CPU_CHUNK
         return max(1, min(self._limit, most, memory.budget(self.device, self._budget) // per_item))
+
+
+def _column(w: Tensor, like: Tensor) -> Tensor:
+    """``(n,)`` weights, broadcastable with ``(n, …)``."""
+    return w.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def pick_device(device: str) -> torch.device:

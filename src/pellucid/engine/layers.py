@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,8 +26,10 @@ class Layer:
         channels: of the map.
         grid: its spatial axes.
         inputs: names of the model's inputs that it depends on.
+        carries: those of them that reach the model's output through this layer alone: no path goes around it.
         final: whether its output is the model's output.
-        order: when its output came, counted from 0.
+        depth: length of the longest way to it from an input. The shortcut of a residual block comes last and is
+            shallow, so depth tells what comes late better than the order of the calls.
     """
 
     name: str
@@ -33,8 +37,9 @@ class Layer:
     channels: int
     grid: tuple[int, ...]
     inputs: frozenset[str]
+    carries: frozenset[str]
     final: bool
-    order: int
+    depth: int
 
 
 @contextmanager
@@ -66,35 +71,37 @@ def tap(module: nn.Module, change: Callable[[str, Tensor], Tensor | None]) -> It
 def trace(
     module: nn.Module, run: Callable[[], Tensor], leaves: dict[str, Tensor], axes: int
 ) -> list[Layer]:
-    """All layers with a spatial map, in the order in which they come, from one pass with a graph.
+    """All layers with a spatial map, in the order in which they come, from one pass of one case with a graph.
 
     Args:
         module: the model.
-        run: makes one forward pass and returns the output.
+        run: makes one forward pass and returns the output as the module made it.
         leaves: the inputs, which require gradients.
         axes: number of spatial axes.
     """
-    outputs: list[tuple[str, Tensor]] = []
-    with tap(module, lambda name, out: outputs.append((name, out))):
-        final = run()
+    outputs: list[tuple[str, tuple[int, ...], Any]] = []
+    # The graph node is noted at once: an in-place operation would give the tensor another one.
+    with tap(module, lambda name, out: outputs.append((name, tuple(out.shape), out.grad_fn))):
+        final = run().grad_fn
     kinds = {name: type(m).__name__ for name, m in module.named_modules()}
-    reach = _reach(leaves)
+    graph = _Graph([node for _, _, node in outputs if node is not None], final, leaves)
     found: list[Layer] = []
-    seen: dict[int, int] = {}
-    for order, (name, out) in enumerate(outputs):
-        if out.ndim != axes + 2 or out[0, 0].numel() <= 1:
+    seen: dict[Any, int] = {}
+    for name, shape, node in outputs:
+        if node is None or len(shape) != axes + 2 or shape[0] != 1 or prod(shape[2:]) <= 1:
             continue
-        depends = reach(out)
+        depends = graph.inputs(node)
         if not depends:
             continue
         layer = Layer(
-            name, kinds[name.split("#")[0]], out.shape[1], tuple(out.shape[2:]), depends, out is final, order
-        )
-        if id(out) in seen:  # a container that returns its last child's tensor: its name says more
-            found[seen[id(out)]] = layer
-        else:
-            seen[id(out)] = len(found)
+            name, kinds[name.split("#")[0]], shape[1], shape[2:], depends, graph.carries(node), node is final,
+            graph.depth[node],
+        )  # fmt: skip
+        if node not in seen:
+            seen[node] = len(found)
             found.append(layer)
+        elif not (passing(layer) or passing(found[seen[node]])):
+            found[seen[node]] = layer  # a container that returns its last child's tensor: its name says more
     return found
 
 
@@ -102,16 +109,14 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
     """The automatic layer of one input.
 
     Of the layers that depend on this input, those that depend on no other where there are such; not a pooling or
-    pass-through module, not the model's output. Classification and regression: the last one. Segmentation, where
-    the last one is nearly the output: the last one on the coarsest grid.
+    pass-through module, not the model's output. Classification and regression: the last grid, and on it the deepest
+    layer that all paths from the input go through (else the deepest). Segmentation, where the last one is nearly the
+    output: the deepest one on the coarsest grid.
 
     Raises:
         UsageError: no layer of this input has a spatial grid.
     """
-    usable = [
-        x for x in layers
-        if input_name in x.inputs and not x.final and not any(p in x.kind for p in PASSING)
-    ]  # fmt: skip
+    usable = [x for x in layers if input_name in x.inputs and not x.final and not passing(x)]
     if several:
         usable = [x for x in usable if x.inputs == {input_name}] or usable
     if not usable:
@@ -119,9 +124,20 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
             f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made"
         )
     if task == "segmentation":
-        coarsest = min(_size(x.grid) for x in usable)
-        usable = [x for x in usable if _size(x.grid) == coarsest]
-    return usable[-1]
+        coarsest = min(prod(x.grid) for x in usable)
+        return _deepest([x for x in usable if prod(x.grid) == coarsest])
+    last = _deepest(usable)
+    whole = [x for x in usable if x.grid == last.grid and input_name in x.carries]
+    return _deepest(whole) if whole else last
+
+
+def passing(layer: Layer) -> bool:
+    """Whether a layer only passes on, pools or resizes a map that was made before it."""
+    return any(p in layer.kind for p in PASSING)
+
+
+def _deepest(layers: Sequence[Layer]) -> Layer:
+    return max(reversed(layers), key=lambda x: x.depth)
 
 
 def named(layers: Sequence[Layer], name: str, input_name: str) -> Layer:
@@ -140,40 +156,59 @@ def named(layers: Sequence[Layer], name: str, input_name: str) -> Layer:
     raise UsageError(f"no layer {name!r} with a spatial map; {nearest(name, [x.name for x in layers])}")
 
 
-def _size(grid: tuple[int, ...]) -> int:
-    total = 1
-    for g in grid:
-        total *= g
-    return total
+class _Graph:
+    """What an autograd graph says of its nodes: which inputs they come from, how deep, and whether paths go around.
+
+    A node carries an input if the number of paths from the input to the output through it is that of all paths.
+    """
+
+    def __init__(self, nodes: Sequence[Any], final: Any, leaves: dict[str, Tensor]) -> None:
+        names = {id(v): k for k, v in leaves.items()}
+        order = _inputs_first([*nodes, *([] if final is None else [final])])
+        self.depth: dict[Any, int] = {}
+        self.paths: dict[Any, dict[str, int]] = {}
+        for node in order:
+            parents = _parents(node)
+            self.depth[node] = 1 + max((self.depth[p] for p in parents), default=0)
+            leaf = names.get(id(getattr(node, "variable", None)))
+            count = {} if leaf is None else {leaf: 1}
+            for p in parents:
+                for name, n in self.paths[p].items():
+                    count[name] = count.get(name, 0) + n
+            self.paths[node] = count
+        self.onward: dict[Any, int] = dict.fromkeys(order, 0)
+        self.all = self.paths.get(final, {})
+        if final is not None:
+            self.onward[final] = 1
+        for node in reversed(order):
+            for p in _parents(node):
+                self.onward[p] += self.onward[node]
+
+    def inputs(self, node: Any) -> frozenset[str]:
+        """Names of the inputs that a node was computed from."""
+        return frozenset(self.paths[node])
+
+    def carries(self, node: Any) -> frozenset[str]:
+        """Names of the inputs all of whose paths to the output go through a node."""
+        here = self.paths[node]
+        return frozenset(k for k, n in self.all.items() if n and here.get(k, 0) * self.onward[node] == n)
 
 
-def _reach(leaves: dict[str, Tensor]) -> Callable[[Tensor], frozenset[str]]:
-    """A function that tells from which leaves a tensor was computed, by walking its autograd graph."""
-    names = {id(v): k for k, v in leaves.items()}
-    memo: dict[object, frozenset[str]] = {}
+def _parents(node: Any) -> list[Any]:
+    return [p for p, _ in node.next_functions if p is not None]
 
-    def of(tensor: Tensor) -> frozenset[str]:
-        start = tensor.grad_fn
-        if start is None:
-            return frozenset([names[id(tensor)]]) if id(tensor) in names else frozenset()
-        stack = [start]
-        while stack:
-            node = stack[-1]
-            if node in memo:
-                stack.pop()
-                continue
-            variable = getattr(node, "variable", None)
-            if variable is not None:
-                memo[node] = frozenset([names[id(variable)]]) if id(variable) in names else frozenset()
-                stack.pop()
-                continue
-            parents = [p for p, _ in node.next_functions if p is not None]
-            waiting = [p for p in parents if p not in memo]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            memo[node] = frozenset().union(*(memo[p] for p in parents))
-            stack.pop()
-        return memo[start]
 
-    return of
+def _inputs_first(roots: Sequence[Any]) -> list[Any]:
+    """All nodes above the roots, each after its parents."""
+    order: list[Any] = []
+    done: set[Any] = set()
+    stack = [(r, False) for r in roots]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in done:
+            done.add(node)
+            stack.append((node, True))
+            stack.extend((p, False) for p in _parents(node) if p not in done)
+    return order

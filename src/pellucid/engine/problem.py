@@ -209,5 +209,7 @@ class Problem:
         return make
 
     def describe_layers(self, chosen: dict[str, Layer]) -> dict[str, Any]:
-        """Layer names and grids, for provenance."""
-        return {k: {"layer": v.name, "grid": list(v.grid)} for k, v in chosen.items()}
+        """Layer names and grids, for provenance, and whether some of the input's evidence goes around the layer."""
+        return {
+            k: {"layer": v.name, "grid": list(v.grid), "bypassed": k not in v.carries} for k, v in chosen.items()
+        }

@@ -21,10 +21,15 @@ POINTWISE = frozenset(
         F.softplus, F.softsign, F.hardtanh, F.hardswish, F.hardsigmoid, F.logsigmoid, F.prelu, torch.prelu,
         F.sigmoid, torch.sigmoid, Tensor.sigmoid, F.tanh, torch.tanh, Tensor.tanh, torch.exp, Tensor.exp,
         torch.selu, torch.celu, torch.rrelu, F.rrelu, F.threshold, F.tanhshrink, F.hardshrink, F.softshrink,
-        torch.special.expit, torch.clamp, Tensor.clamp, torch.square, Tensor.square, torch.abs, Tensor.abs,
-        torch.sqrt, Tensor.sqrt, torch.log, Tensor.log,
+        torch.special.expit, torch.clamp, Tensor.clamp, torch.clamp_min, Tensor.clamp_min, torch.square,
+        Tensor.square, torch.pow, Tensor.pow, torch.abs, Tensor.abs, torch.sqrt, Tensor.sqrt, torch.log, Tensor.log,
     }
 )  # fmt: skip
+# ``torch.relu_`` and its kind: the same function, which also overwrites its argument.
+OVERWRITING = {
+    getattr(home, f.__name__ + "_"): f
+    for f in POINTWISE for home in (torch, F, Tensor) if hasattr(home, f.__name__ + "_")
+}  # fmt: skip
 SELECTING = frozenset(
     {
         torch.max_pool1d, torch.max_pool2d, torch.max_pool3d, F.max_pool1d, F.max_pool2d, F.max_pool3d,
@@ -48,13 +53,20 @@ class Rescale(TorchFunctionMode):
     ) -> Any:
         """Replace the non-linear functions, pass the rest."""
         kwargs = dict(kwargs or {})
-        kind = _PointwiseRule if func in POINTWISE else _SelectingRule if func in SELECTING else None
+        overwrite = func in OVERWRITING or bool(kwargs.get("inplace")) or any(a is True for a in args[1:])
+        plain = OVERWRITING.get(func, func)
+        kind = _PointwiseRule if plain in POINTWISE else _SelectingRule if plain in SELECTING else None
         x = args[0] if args else kwargs.get("input")
         if kind is None or not isinstance(x, Tensor) or not x.is_floating_point() or kwargs.get("return_indices"):
             return func(*args, **kwargs)
+        rest = (*args[1:], *kwargs.values())
+        if any(isinstance(a, Tensor) and a.requires_grad for a in rest):
+            return func(*args, **kwargs)  # a power whose exponent is computed too: not a function of one input
         kwargs.pop("inplace", None)
         kwargs.pop("input", None)
-        return kind.apply(x, partial(_call, func, args[1:], kwargs))
+        if kind is _PointwiseRule and overwrite:
+            return x.copy_(kind.apply(x.clone(), partial(_call, plain, args[1:], kwargs)))
+        return kind.apply(x, partial(_call, plain, args[1:], kwargs))
 
 
 def _call(func: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ class Occlusion(Explainer):
         maps, cover = self._empty(problem)
         for (name, where), drop in zip(windows, drops):
             spot = where[1:] if len(where) > 1 else where
-            maps[name][(..., *spot)] += drop.view(*drop.shape, *[1] * len(spot))
+            here = (slice(None), slice(None), *spot)
+            maps[name][here] += drop.view(*drop.shape, *[1] * len(spot))
             cover[name][spot] += 1
         return Result({k: m / cover[k] for k, m in maps.items()}, notes={"windows": len(windows)})
 
