@@ -1,0 +1,1 @@
+"""Data sets as Cases, and splits."""

@@ -1,0 +1,95 @@
+"""Make the cases of a task, and register each task as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pellucid.core.case import Case
+from pellucid.data.registry import DATASETS
+from pellucid.data.synthetic import classification, regression, segmentation, volume
+from pellucid.data.synthetic.parts import TASKS
+from pellucid.errors import UsageError, unknown
+
+_CASE: dict[str, Callable[..., Case]] = {
+    "classification": classification.case,
+    "regression": regression.case,
+    "segmentation": segmentation.case,
+    "volume": volume.case,
+}
+_SIZE = {"classification": 224, "regression": 224, "segmentation": 224, "volume": 64}
+
+
+def make(
+    task: str,
+    *,
+    n: int = 300,
+    seed: int = 42,
+    size: int | None = None,
+    confounder: bool | float = False,
+    plant: bool = True,
+    start: int = 0,
+) -> list[Case]:
+    """Cases with a known answer.
+
+    Case ``i`` depends on the seed and on ``i`` alone: asking for more cases changes none of the first.
+
+    Args:
+        task: ``"classification"``, ``"regression"``, ``"segmentation"`` or ``"volume"``.
+        n: how many cases.
+        seed: of all chance.
+        size: pixels along a side, 224 by default; for a volume along its longest axis, 64 by default.
+        confounder: a token in a corner that gives the truth away. True: in every case; a number: the probability
+            that it agrees with the truth (in a classification 0.5, in a regression 0 tells nothing). Its place is
+            the region ``"confounder"``, in the cases that do not show it too.
+        plant: False leaves out the signal alone: same patients, same noise, same masks of where it would be.
+        start: number of the first case.
+
+    Raises:
+        UsageError: unknown task, or an option out of range.
+
+    Example:
+        >>> [c.truth for c in make("classification", n=4, size=48)]
+        [0, 1, 0, 1]
+    """
+    if task not in _CASE:
+        raise unknown("synthetic task", task, TASKS)
+    size = _SIZE[task] if size is None else size
+    if size < 16:
+        raise UsageError(f"size {size}: below 16 pixels nothing can be drawn; give 16 or more")
+    if n < 1 or start < 0 or seed < 0:
+        raise UsageError(f"n={n}, start={start}, seed={seed}: give n of 1 or more, start and seed of 0 or more")
+    agreement = None if confounder is False else float(confounder)
+    if agreement is not None and not 0 <= agreement <= 1:
+        raise UsageError(f"confounder={confounder}: give True, False or a probability from 0 to 1")
+    one = _CASE[task]
+    return [one(seed, i, size=size, confounder=agreement, plant=plant) for i in range(start, start + n)]
+
+
+@DATASETS.register("synthetic_classification")
+def synthetic_classification(
+    *, n: int = 300, seed: int = 42, size: int = 224, confounder: bool | float = False, plant: bool = True
+) -> list[Case]:
+    """Lung CT and 12 clinical features: benign or malignant nodule."""
+    return make("classification", n=n, seed=seed, size=size, confounder=confounder, plant=plant)
+
+
+@DATASETS.register("synthetic_regression")
+def synthetic_regression(
+    *, n: int = 300, seed: int = 42, size: int = 224, confounder: bool | float = False, plant: bool = True
+) -> list[Case]:
+    """Brain T1 and T2: a score that grows with the disease around the ventricles."""
+    return make("regression", n=n, seed=seed, size=size, confounder=confounder, plant=plant)
+
+
+@DATASETS.register("synthetic_segmentation")
+def synthetic_segmentation(
+    *, n: int = 300, seed: int = 42, size: int = 224, plant: bool = True
+) -> list[Case]:
+    """Brain FLAIR and contrast-enhanced T1: the mask of a tumour."""
+    return make("segmentation", n=n, seed=seed, size=size, plant=plant)
+
+
+@DATASETS.register("synthetic_volume")
+def synthetic_volume(*, n: int = 40, seed: int = 42, size: int = 64) -> list[Case]:
+    """CT volumes in HU with the labels of eight organs, anisotropic and oblique."""
+    return make("volume", n=n, seed=seed, size=size)
