@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -12,8 +13,10 @@ from pellucid.core.case import Case, check_unique
 from pellucid.core.explainer import EXPLAINERS, Explainer
 from pellucid.core.metric import METRICS
 from pellucid.core.predictor import Predictor
+from pellucid.core.registry import Registry
 from pellucid.core.target import Target, as_target
 from pellucid.core.verdict import Thresholds
+from pellucid.data.registry import DATASETS
 from pellucid.engine.engine import Engine, same_shapes
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, UsageError
@@ -21,6 +24,7 @@ from pellucid.evaluate import verdicts
 from pellucid.evaluate.evidence import Evidence, Explain
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer, attributions
+from pellucid.nets import NETWORKS
 
 BATCH = 8
 ENGINE_OPTIONS = ("device", "precision", "memory", "chunk")
@@ -277,4 +281,26 @@ def metrics() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("name")
 
 
-__all__ = ["evaluate", "explain", "explain_many", "methods", "metrics"]
+def datasets() -> pd.DataFrame:
+    """What is registered, one row per data set; the index is the name."""
+    return _factories(DATASETS)
+
+
+def networks() -> pd.DataFrame:
+    """What is registered, one row per network; the index is the name."""
+    return _factories(NETWORKS)
+
+
+def _factories(registry: Registry[Any]) -> pd.DataFrame:
+    rows = [
+        {
+            "name": name,
+            "summary": (entry.__doc__ or "").strip().splitlines()[0],
+            "options": ", ".join(str(p) for p in inspect.signature(entry).parameters),
+        }
+        for name, entry in registry.items()
+    ]
+    return pd.DataFrame(rows).set_index("name")
+
+
+__all__ = ["datasets", "evaluate", "explain", "explain_many", "methods", "metrics", "networks"]

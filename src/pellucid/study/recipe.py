@@ -31,9 +31,6 @@ class Data(Part):
     options: dict[str, Any] = Field(default_factory=dict)
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     seed: int | None = None
-    exclude_groups_of: list[str] = Field(
-        default_factory=list, description="names of other sources of this task whose groups must not be trained on"
-    )
 
 
 class Model(Part):
@@ -64,23 +61,23 @@ class Train(Part):
     batch_size: int = Field(default=16, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    schedule: Literal["cosine", "none"] = "cosine"
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
     weight_decay: float = Field(default=0.0, ge=0)
     patience: int | None = Field(default=None, ge=1)
-    augment: list[str] = Field(default_factory=list)
-    balance: bool = False
+    augment: list[str | dict[str, Any]] = Field(default_factory=list)
+    balance: Literal["class_weights"] | None = None
+    loss: str | None = None
     strata: list[str] = Field(default_factory=list)
 
 
 class Explain(Part):
     """Which cases, which methods, what of each."""
 
-    cases: Literal["train", "val", "test"] | str = "test"
+    cases: str = Field(default="test", description="train, val, test, or the name of a source in 'also'")
     most: int | None = Field(default=None, ge=1)
     methods: list[str | dict[str, dict[str, Any] | None]] = Field(min_length=1)
     targets: list[Any] = Field(default_factory=lambda: ["predicted"])
     background: int = Field(default=0, ge=0, description="training cases that stand for a usual input")
-    controls: bool = True
 
 
 class Evaluate(Part):
@@ -110,7 +107,9 @@ class Work(Part):
     title: str = ""
     question: str = ""
     data: Data
-    also: dict[str, Data] = Field(default_factory=dict, description="further sources, never trained on")
+    also: dict[str, Data] = Field(
+        default_factory=dict, description="further sources; their patients are left out of training and splits"
+    )
     model: Model
     train: Train | None = None
     explain: Explain

@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import shutil
 import sqlite3
 import time
@@ -45,6 +45,7 @@ from pellucid.core.cost import Cost
 from pellucid.core.geometry import Geometry
 from pellucid.core.verdict import Verdict
 from pellucid.errors import InputError, UsageError
+from pellucid.io.files import atomic
 
 FORMAT = 1
 TABLES = (
@@ -121,7 +122,7 @@ class Run:
         """Keep one item's rows until :meth:`merge` joins them to the table, so that nothing done is lost."""
         path = self._parts(name, task) / f"{quote(item, safe='')}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        with atomic(path) as temporary:
             frame.to_parquet(temporary)
 
     def merge(self, name: str, task: str) -> None:
@@ -146,7 +147,7 @@ class Run:
         return self.folder / "parts" / name / quote(task, safe="")
 
     def _write_table(self, name: str, frame: pd.DataFrame) -> None:
-        with replacing(self.folder / f"{name}.parquet") as temporary:
+        with atomic(self.folder / f"{name}.parquet") as temporary:
             frame.to_parquet(temporary)
 
     # -- maps ------------------------------------------------------------------------------------------------
@@ -299,20 +300,9 @@ def load_run(folder: str | Path) -> Run:
     return Run(folder)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -322,7 +312,7 @@ def _put(group: Any, path: str, value: Tensor) -> None:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,265 @@
+"""The command line: one thin command for each verb.
+
+Results that a machine reads go to standard output (``--json``), everything else to standard error. Exit status: 0 done;
+1 done, some cases failed; 2 the call or the recipe is wrong; 3 nothing could be done; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pellucid.errors import PellucidError, UsageError
+
+app = typer.Typer(
+    name="pellucid", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="What a medical imaging model looked at, and whether that picture can be believed.",
+)  # fmt: skip
+STDERR = Console(stderr=True)
+STDOUT = Console()
+
+Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors into one sentence on standard error and an exit status."""
+
+    @functools.wraps(command)
+    def inner(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except PellucidError as error:
+            STDERR.print(f"[red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(error.exit_status) from None
+        except KeyboardInterrupt:
+            STDERR.print("\nstopped; the same command with --resume goes on from here", highlight=False)
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                raise
+            what = f" ({error.filename})" if error.filename else ""
+            STDERR.print(f"[red]error:[/] {error.strerror}{what}; free some space or choose another --out")
+            raise typer.Exit(3) from None
+
+    return inner
+
+
+@app.command()
+@guarded
+def demo(
+    task: Annotated[str, typer.Option(help="all, classification, regression, segmentation or volume")] = "all",
+    out: Out = Path("runs/demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Under a minute: shows that everything runs.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The workshop's picture size and epochs.")] = False,
+    resume: Resume = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train models on data with a known answer, explain them, judge the maps, write a report."""
+    from pellucid.study.demo import demo_recipe
+
+    _run(demo_recipe(task, quick=quick, full=full), out, resume, fresh, (), quiet, as_json)
+
+
+@app.command()
+@guarded
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME by default.")] = None,
+    resume: Resume = False,
+    fresh: Fresh = False,
+    only: Annotated[list[str] | None, typer.Option("--only", help="A stage; may be given several times.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a recipe: data, train, explain, evaluate, aggregate, report."""
+    _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json)
+
+
+def _verb(stage: str, text: str) -> None:
+    @app.command(name=stage, help=text)
+    @guarded
+    def command(
+        recipe: Annotated[Path, typer.Argument(help="A YAML file, or a run folder.")],
+        out: Annotated[Path | None, typer.Option("--out", help="The run folder.")] = None,
+        as_json: Json = False,
+        quiet: Quiet = False,
+    ) -> None:
+        source, folder = _source(recipe, out)
+        stages = ("data", "train") if stage == "train" and not (folder / "run.json").is_file() else (stage,)
+        _run(source, folder, False, False, stages, quiet, as_json)
+
+
+_verb("train", "Train (or load) the models of a recipe and measure them.")
+_verb("evaluate", "Judge the maps of a run again.")
+_verb("aggregate", "Sum the evidence of a run over regions again.")
+
+
+@app.command()
+@guarded
+def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write the report of a run again."""
+    from pellucid.report import build_report
+
+    STDERR.print(f"report: {build_report(folder)}", highlight=False)
+
+
+@app.command()
+@guarded
+def synth(
+    out: Out,
+    n: Annotated[int, typer.Option(help="Cases of each task.")] = 300,
+    seed: Annotated[int, typer.Option(help="Of the cases.")] = 42,
+    xai_n: Annotated[int, typer.Option(help="Cases to explain, of each task.")] = 30,
+    xai_seed: Annotated[int, typer.Option(help="Of the cases to explain.")] = 999,
+    size: Annotated[int, typer.Option(help="Pixels along a side.")] = 224,
+) -> None:
+    """Write the workshop's three data sets, with masks of what was planted."""
+    from pellucid.data.synthetic.workshop import write_workshop
+
+    write_workshop(out, n=n, seed=seed, xai_n=xai_n, xai_seed=xai_seed, size=size)
+    STDERR.print(f"data: {out}", highlight=False)
+
+
+@app.command()
+@guarded
+def explain(
+    model: Annotated[str, typer.Option(help="A saved model folder, module:Name or file.py:Name.")],
+    inputs: Annotated[list[str], typer.Option("--input", help="[NAME=]FILE, one for each input of the model.")],
+    out: Out,
+    method: Annotated[str, typer.Option(help="Methods, separated by commas.")] = "integrated_gradients",
+    target: Annotated[str, typer.Option(help="predicted, a class index or a class name.")] = "predicted",
+    task: Annotated[str | None, typer.Option(help="Where the model does not say: its task.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Its classes, separated by commas.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A state dict (.safetensors, .pt).")] = None,
+    size: Annotated[int | None, typer.Option(help="Resize pictures to this side.")] = None,
+    checks: Annotated[str, typer.Option(help="cheap or full")] = "full",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Explain one case of your own with a model of your own."""
+    from pellucid.study.own import explain_own
+
+    found = explain_own(
+        model=model, inputs=inputs, out=out, methods=[m.strip() for m in method.split(",") if m.strip()],
+        target=target, task=task, classes=[c.strip() for c in classes.split(",")] if classes else None,
+        weights=weights, size=size, checks=checks, device=device, seed=seed, console=STDERR,
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(found, indent=1))
+
+
+def _list(name: str, text: str, load: Callable[[], Any]) -> None:
+    @app.command(name=name, help=text)
+    @guarded
+    def command(as_json: Json = False) -> None:
+        frame = load()
+        if as_json:
+            print(frame.reset_index().to_json(orient="records", indent=1))
+            return
+        table = Table(frame.index.name or "name", *frame.columns, box=None, header_style="bold", pad_edge=False)
+        for index, row in frame.iterrows():
+            table.add_row(str(index), *(_escape(str(v)) for v in row))
+        STDOUT.print(table)
+
+
+def _public(name: str) -> Callable[[], Any]:
+    def load() -> Any:
+        import pellucid
+
+        return getattr(pellucid, name)()
+
+    return load
+
+
+for _name, _text in (
+    ("methods", "The explanation methods."), ("metrics", "The metrics."), ("datasets", "The data sets."),
+    ("networks", "The networks."),
+):  # fmt: skip
+    _list(_name, _text, _public(_name))
+
+
+@app.command()
+@guarded
+def doctor(as_json: Json = False) -> None:
+    """What this machine offers: versions, devices, decoders."""
+    from pellucid.study.doctor import examine
+
+    found = examine()
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for key, value in found.items():
+        STDOUT.print(f"{key:24} {value}", highlight=False)
+
+
+def _run(
+    recipe: Any, out: Path | None, resume: bool, fresh: bool, only: tuple[str, ...], quiet: bool, as_json: bool
+) -> None:  # fmt: skip
+    from pellucid.report import build_report
+    from pellucid.study.recipe import load_recipe
+    from pellucid.study.run import failures, run_recipe
+    from pellucid.study.summary import print_summary, summary
+
+    loaded = recipe if not isinstance(recipe, Path | dict) else load_recipe(recipe)
+    folder = out or Path("runs") / loaded.name
+    quiet = quiet or not sys.stderr.isatty()
+    done = run_recipe(
+        recipe, folder, resume=resume, fresh=fresh, only=only, quiet=quiet, console=STDERR,
+        final={"report": lambda r: build_report(r.folder)},
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(summary(done), indent=1))
+    else:
+        print_summary(done, STDERR)
+    failed = failures(done)
+    for task, stage, item, error in failed:
+        STDERR.print(f"[yellow]failed:[/] {task}, {stage}, {_escape(item)}: {_escape(error)}", highlight=False)
+    page = folder / "report.html"
+    if page.is_file():
+        STDERR.print(f"\nreport: {page}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _source(recipe: Path, out: Path | None) -> tuple[Any, Path]:
+    """A recipe and its run folder, from either of them."""
+    if (recipe / "run.json").is_file():
+        from pellucid.study.store import Run
+
+        return Run(recipe).info["recipe"], recipe
+    if recipe.is_dir():
+        raise UsageError(f"{recipe} is no run folder: it has no run.json")
+    from pellucid.study.recipe import load_recipe
+
+    return recipe, out or Path("runs") / load_recipe(recipe).name
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def main() -> None:
+    """The entry point ``pellucid``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

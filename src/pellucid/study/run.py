@@ -1,0 +1,176 @@
+"""Run a recipe: its stages in order, into a folder, able to stop and go on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from pellucid.api import methods, metrics
+from pellucid.errors import UsageError, nearest
+from pellucid.explain.make import versions
+from pellucid.study.context import LOG, Context
+from pellucid.study.recipe import STAGES as ORDER
+from pellucid.study.recipe import Recipe, load_recipe
+from pellucid.study.stages import MAKES, STAGES
+from pellucid.study.store import Run
+
+Final = Callable[[Run], Any]
+
+
+def run_recipe(
+    recipe: Recipe | str | Path | dict[str, Any],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    only: Sequence[str] = (),
+    quiet: bool = False,
+    console: Console | None = None,
+    final: Mapping[str, Final] | None = None,
+) -> Run:
+    """Run a recipe into a folder.
+
+    Args:
+        recipe: checked, or where it lies.
+        out: the run folder.
+        resume: go on with a run of the same recipe; what is done is kept.
+        fresh: remove a run that is there.
+        only: names of stages; all by default. What they need must be done.
+        quiet: no progress bars.
+        console: where people read; standard error by default.
+        final: stages that work on the whole folder at the end, such as ``{"report": build_report}``.
+
+    Raises:
+        UsageError: a wrong recipe, an unknown stage, a folder that holds another run.
+    """
+    base = Path(recipe).resolve().parent if isinstance(recipe, str | Path) else Path.cwd()
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    for stage in only:
+        if stage not in ORDER:
+            raise UsageError(f"unknown stage {stage!r}; {nearest(stage, ORDER)}")
+    console = console or Console(stderr=True)
+    _check_names(recipe)
+    run = _open(recipe, Path(out), resume=resume or bool(only), fresh=fresh)
+    torch.manual_seed(recipe.seed)
+    with _logging(run.folder / "run.log"):
+        LOG.info("recipe %s (%s), seed %s", recipe.name, recipe.hash(), recipe.seed)
+        for work in recipe.tasks:
+            context = Context(run, recipe, work, base, console, quiet, resume=resume or bool(only))
+            for stage in ORDER:
+                if stage in STAGES and (not only or stage in only):
+                    _stage(context, stage, again=stage in only and not resume)
+        for stage, act in (final or {}).items():
+            if not only or stage in only:
+                start = perf_counter()
+                act(run)
+                LOG.info("%s done in %.1f s", stage, perf_counter() - start)
+        if not only:
+            run.tidy()
+            run.update(finished=_now())
+    return run
+
+
+def failures(run: Run) -> list[tuple[str, str, str, str]]:
+    """``(task, stage, item, error)`` of everything that failed."""
+    rows = run.ledger.rows()
+    return [(r.task, r.stage, r.item, r.error) for r in rows[rows["state"] == "failed"].itertuples()]
+
+
+def _stage(context: Context, stage: str, *, again: bool) -> None:
+    ledger, task = context.run.ledger, context.task
+    if again:
+        context.run.forget(task, stage, MAKES.get(stage, ()))
+    if ledger.state(task, stage) == "done":
+        return
+    start = perf_counter()
+    STAGES[stage](context)
+    seconds = perf_counter() - start
+    ledger.record(task, stage, "*", "done", seconds=seconds)
+    LOG.info("%s, %s: done in %.1f s", task, stage, seconds)
+    context.console.print(f"[green]✓[/] {task}: {stage} [dim]{seconds:.1f} s[/]", highlight=False)
+
+
+def _open(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
+    exists = (folder / "run.json").is_file()
+    if exists and fresh:
+        shutil.rmtree(folder)
+        exists = False
+    if exists:
+        run = Run(folder)
+        if not resume:
+            raise UsageError(
+                f"{folder} holds a run already; use --resume to go on, --fresh to replace it, or another --out"
+            )
+        if run.info["recipe_hash"] != recipe.hash():
+            raise UsageError(
+                f"{folder} holds a run of another recipe ({run.info['recipe_hash']}, this one is {recipe.hash()}); "
+                "use another --out"
+            )
+        return run
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and holds no run; choose another --out")
+    return Run.create(
+        folder,
+        {
+            "name": recipe.name, "title": recipe.title or recipe.name, "recipe": recipe.model_dump(mode="json"),
+            "recipe_hash": recipe.hash(), "seed": recipe.seed, "versions": versions(), "started": _now(),
+            "methods": _registered(methods()), "metrics": _registered(metrics()),
+        },
+    )  # fmt: skip
+
+
+def _check_names(recipe: Recipe) -> None:
+    """Find misspelt names before hours of training, not after."""
+    from pellucid.data.registry import DATASETS
+    from pellucid.evaluate.run import as_metric
+    from pellucid.explain.make import as_explainer
+    from pellucid.nets import NETWORKS
+
+    for work in recipe.tasks:
+        for method in work.explain.methods:
+            as_explainer(method)
+        for metric in work.evaluate.metrics:
+            as_metric(metric)
+        for source in (work.data, *work.also.values()):
+            _ = DATASETS[source.dataset]
+        if work.model.network is not None:
+            _ = NETWORKS[work.model.network]
+
+
+def _registered(table: Any) -> dict[str, dict[str, Any]]:
+    plain = table.astype(object).where(table.notna(), None)
+    return {str(k): {c: _finite(v) for c, v in row.items()} for k, row in plain.to_dict("index").items()}
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _logging(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    try:
+        yield
+    except BaseException as error:
+        LOG.error("stopped: %s: %s", type(error).__name__, error)
+        raise
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()

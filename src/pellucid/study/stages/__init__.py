@@ -1,0 +1,24 @@
+"""The stages of a run, in the order in which they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pellucid.study.context import Context
+from pellucid.study.stages import aggregate, data, evaluate, explain, train
+
+STAGES: dict[str, Callable[[Context], None]] = {
+    "data": data.run,
+    "train": train.run,
+    "explain": explain.run,
+    "evaluate": evaluate.run,
+    "aggregate": aggregate.run,
+}
+# The tables that each stage makes, forgotten when it starts anew.
+MAKES: dict[str, tuple[str, ...]] = {
+    "data": ("data",),
+    "train": ("history", "performance", "predictions"),
+    "explain": ("verdicts", "costs"),
+    "evaluate": ("scores",),
+    "aggregate": ("regions",),
+}

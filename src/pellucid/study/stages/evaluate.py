@@ -1,0 +1,45 @@
+"""Judge the maps: metrics, the dear verdicts, and how the methods compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pellucid.api import evidence_of
+from pellucid.core.case import Case
+from pellucid.core.verdict import Thresholds
+from pellucid.evaluate import verdicts
+from pellucid.evaluate.compare import compare
+from pellucid.evaluate.run import as_metric, score_table
+from pellucid.study.context import Context
+from pellucid.study.stages.explain import background, chosen, verdict_rows
+
+
+def run(context: Context) -> None:
+    """The stage: every explained case, its maps judged in the same passes."""
+    work = context.work
+    metrics = [as_metric(m) for m in work.evaluate.metrics]
+    limits = Thresholds(**work.evaluate.thresholds)
+    usual = background(context)
+    ready = set(context.run.cases(context.task))
+
+    def do(batch: Sequence[Case]) -> None:
+        for case in batch:
+            maps = context.run.attributions(context.task, case.id)
+            evidence = evidence_of(
+                context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
+                steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,
+            )  # fmt: skip
+            rows = pd.DataFrame(score_table(evidence, metrics)).assign(group=case.group)
+            maps = verdicts.full(evidence) if work.evaluate.checks == "full" else maps
+            context.run.put_part("scores", context.task, case.id, rows)
+            context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
+
+    cases = [[c] for c in chosen(context) if c.id in ready]
+    context.batches("evaluate", cases, lambda b: [c.id for c in b], do, lambda b: [b])
+    for table in ("scores", "verdicts"):
+        context.run.merge(table, context.task)
+    scores = context.run.table("scores", context.task)
+    if len(scores):
+        context.run.put_table("comparison", context.task, compare(scores, seed=context.recipe.seed))
