@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def read_array(
     values = _choose(path, arrays, key)
     if values.dtype.kind not in "biuf":
         raise InputError(f"{path}: the array holds {values.dtype}, not real numbers")
+    if channels is None and values.ndim == 3 and "affine" in arrays:
+        channels = "none"  # what has a place in the patient is a volume
     values = _channels_first(path, values, channels)
     spatial = values.shape[1:]
     spacing, geometry = None, None
@@ -58,7 +61,7 @@ def load_npz(path: PathLike, data: bytes | None = None) -> dict[str, NDArray[Any
         InputError: missing, damaged, or with pickled objects.
     """
     content(path, data, at_most=1)
-    with parsing(path, "a NumPy file", extra=(zipfile.BadZipFile,)):
+    with parsing(path, "a NumPy file", extra=(zipfile.BadZipFile, tokenize.TokenError)):
         try:
             loaded = np.load(handle(path, data), allow_pickle=False)
             if isinstance(loaded, np.ndarray):

@@ -14,7 +14,7 @@ from pellucid.io.dicom_grid import Plane, grid, pixel_spacing, plane_of, sort_pl
 from pellucid.io.dicom_header import facts, open_header, refuse_without_pixels
 from pellucid.io.dicom_pixels import display_window, real_values
 from pellucid.io.dicom_seg import read_seg
-from pellucid.io.files import PathLike
+from pellucid.io.files import PathLike, parsing
 from pellucid.io.image import Image
 
 
@@ -34,7 +34,11 @@ def read_dicom(path: PathLike, *, frame: int | None = None, data: bytes | None =
         InputError: not DICOM, damaged, without a picture, or compressed in a way that nothing installed reads.
         UsageError: no such frame.
     """
-    ds = open_header(path, data)
+    with parsing(path, "DICOM"):  # pydicom decodes an element when it is first asked for, so damage shows late
+        return _read(open_header(path, data), path, frame)
+
+
+def _read(ds: Dataset, path: PathLike, frame: int | None) -> Image:
     refuse_without_pixels(ds, path)
     if "SegmentSequence" in ds:
         return read_seg(ds, path, frame=frame)

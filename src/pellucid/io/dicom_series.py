@@ -13,7 +13,7 @@ from pellucid.io.dicom import read_dicom
 from pellucid.io.dicom_grid import grid, plane_of, sort_planes
 from pellucid.io.dicom_header import facts, open_header
 from pellucid.io.dicom_pixels import display_window, real_values
-from pellucid.io.files import PathLike
+from pellucid.io.files import PathLike, parsing
 from pellucid.io.image import Image
 
 
@@ -31,7 +31,11 @@ def read_series(path: PathLike, *, series: str | int | None = None) -> Image:
         InputError: no series, or several and none chosen; slices that are not one even grid; a damaged slice.
         UsageError: no such series.
     """
-    folder = Path(path)
+    with parsing(path, "a DICOM series"):
+        return _read(Path(path), series)
+
+
+def _read(folder: Path, series: str | int | None) -> Image:
     headers = _choose(folder, _by_series(folder), series)
     if len(headers) == 1:
         return read_dicom(next(iter(headers)))

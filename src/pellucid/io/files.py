@@ -105,4 +105,5 @@ def atomic(path: PathLike) -> Iterator[Path]:
                 f"{target}: cannot be written ({reason}); free some space or choose another folder"
             ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()

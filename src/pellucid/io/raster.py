@@ -86,20 +86,26 @@ def _tiff(path: PathLike, data: bytes | None) -> tuple[NDArray[Any], dict[str, A
             raise InputError(f"{path}: this TIFF holds no picture")
         page, series = file.series[0].keyframe, file.series[0]
         photometric = str(getattr(page.photometric, "name", page.photometric))
+        tag = page.tags.get(_ORIENTATION)
+        turn = int(tag.value) if tag is not None else 1
         try:
             values, axes = series.asarray(), series.axes
         except (ValueError, KeyError) as error:
             if "imagecodecs" not in str(error):
                 raise
+            if page.bitspersample > 8 and (turn != 1 or photometric == "MINISWHITE"):
+                raise InputError(
+                    f"{path}: a compressed 16-bit TIFF that is turned or has white as zero is not read; "
+                    "save it uncompressed"
+                ) from error
             values, axes = _compressed(path, data, deep=page.bitspersample > 8 and page.samplesperpixel > 1)
-            # Both fallbacks have already turned white-is-zero and converted YCbCr.
+            # Pillow has turned it upright, made white the largest value, and RGB from YCbCr.
+            turn = 1
             photometric = {"MINISWHITE": "MINISBLACK", "YCBCR": "RGB"}.get(photometric, photometric)
         if photometric not in ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE"):
             raise InputError(f"{path}: a TIFF of colours {photometric} is not read; save it as grey or RGB")
         if photometric == "PALETTE" and page.colormap is not None and "S" not in axes:
             values, axes = np.moveaxis(np.asarray(page.colormap, np.uint16)[:, values], 0, -1), axes + "S"
-        tag = page.tags.get(_ORIENTATION)
-        turn = int(tag.value) if tag is not None else 1
     if values.dtype.kind == "b":
         values = values.astype(np.uint8) * np.uint8(255)
     if "S" not in axes:

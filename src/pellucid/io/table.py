@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -54,10 +55,19 @@ def read_table(path: PathLike, *, text: Sequence[str] = (), delimiter: str | Non
         with warnings.catch_warnings():
             # pandas warns, and drops the rest, where every row is longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.StringIO(lines), sep=delimiter, names=header, header=0, index_col=False,
-                converters=dict.fromkeys(text, str.strip), low_memory=False,
-            )  # fmt: skip
+            how: dict[str, Any] = {
+                "sep": delimiter,
+                "names": header,
+                "header": 0,
+                "index_col": False,
+                "low_memory": False,
+            }
+            table = pd.read_csv(io.StringIO(lines), **how)
+            if text:
+                words = pd.read_csv(io.StringIO(lines), usecols=list(text), dtype=object, na_filter=False, **how)
+                for name in text:
+                    table[name] = words[name].str.strip().astype(object)
+            return table
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         why = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read as a table ({why}); every row needs {len(header)} fields") from error
