@@ -31,6 +31,7 @@ class Data(Part):
     options: dict[str, Any] = Field(default_factory=dict)
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     seed: int | None = None
+    zones: list[str] = Field(default_factory=list, description="zones to estimate in every picture, as regions")
 
 
 class Model(Part):
@@ -74,6 +75,7 @@ class Explain(Part):
     """Which cases, which methods, what of each."""
 
     cases: str = Field(default="test", description="train, val, test, or the name of a source in 'also'")
+    with_region: str | None = Field(default=None, description="only cases that have this region")
     most: int | None = Field(default=None, ge=1)
     methods: list[str | dict[str, dict[str, Any] | None]] = Field(min_length=1)
     targets: list[Any] = Field(default_factory=lambda: ["predicted"])

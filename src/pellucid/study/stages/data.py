@@ -10,6 +10,7 @@ import torch
 from pellucid.core.case import Case, check_unique
 from pellucid.data import load_dataset
 from pellucid.data.splits import Split, split
+from pellucid.data.zones import with_zones
 from pellucid.errors import InputError
 from pellucid.study.context import Context
 from pellucid.study.recipe import Data
@@ -53,7 +54,7 @@ def _load(context: Context, source: Data) -> list[Case]:
     check_unique(cases)
     for case_id, reason in getattr(cases, "failed", ()):
         context.failed("data", str(case_id), reason)
-    return list(cases)
+    return [with_zones(c, source.zones) for c in cases] if source.zones else list(cases)
 
 
 def _row(case: Case, part: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import same_shapes
+from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
 from pellucid.study.context import Context
 
@@ -51,6 +52,11 @@ def run(context: Context) -> None:
 def chosen(context: Context) -> list[Case]:
     """The cases that the recipe asks for: all of a part, or ``most`` of them, spread over classes and scores."""
     cases = list(context.part(context.work.explain.cases))
+    wanted = context.work.explain.with_region
+    if wanted is not None:
+        cases = [c for c in cases if wanted in c.regions and bool(c.region(wanted).any())]
+    if not cases:
+        raise InputError(f"task {context.task}: no case of {context.work.explain.cases!r} is left to explain")
     most = context.work.explain.most
     if most is None or most >= len(cases):
         return cases
