@@ -39,16 +39,16 @@ def volume_sheet(cases: list[Case], path: Path) -> None:
     for i, case in enumerate(cases):
         ct, organs = case.inputs["ct"][0].numpy(), case.regions["organs"].numpy()
         sx, sy, sz = case.spacing or (1, 1, 1)
-        at = [n // 2 for n in ct.shape]
+        i0, i1, i2 = (n // 2 for n in ct.shape)
         cuts = [
-            (lambda v: v[:, :, at[2]].T, sy / sx, "upper"),
-            (lambda v: v[:, at[1], :].T, sz / sx, "lower"),
-            (lambda v: v[at[0] + 2, :, :].T, sz / sy, "lower"),
+            (np.s_[:, :, i2], sy / sx, "upper"),
+            (np.s_[:, i1, :], sz / sx, "lower"),
+            (np.s_[i0 + 2, :, :], sz / sy, "lower"),
         ]
         for j, (cut, aspect, origin) in enumerate(cuts):
-            axes[2 * i, j].imshow(cut(ct), cmap="gray", vmin=-1000, vmax=400, aspect=aspect, origin=origin)
-            shown = np.ma.masked_equal(cut(organs), 0)
-            axes[2 * i + 1, j].imshow(shown, cmap="tab10", vmin=0, vmax=9, aspect=aspect, origin=origin, interpolation="nearest")
+            axes[2 * i, j].imshow(ct[cut].T, cmap="gray", vmin=-1000, vmax=400, aspect=aspect, origin=origin)
+            shown = np.ma.masked_equal(organs[cut].T, 0)
+            axes[2 * i + 1, j].imshow(shown, cmap="tab10", vmin=0, vmax=9, aspect=aspect, origin=origin)
     for axis in axes.flat:
         axis.set_axis_off()
     fig.tight_layout(pad=0.3)

@@ -73,7 +73,7 @@ def draw(rng: np.random.Generator, size: int) -> Brain:
     inside = cover(-depth, px)
     sulcus = _sulci(rng, c, depth)
     midline = x - 1.2 * waves(rng, x, y, wavelength=120.0)
-    cleft = _cleft(midline, y, b)
+    cleft = _cleft(midline, y)
     sylvian = _sylvian(rng, c)
     csf = np.minimum.reduce([sulcus, cleft, sylvian])
     ribbon = 3.3 + 0.5 * waves(rng, x, y, wavelength=30.0)
@@ -112,7 +112,7 @@ def _sulci(rng: np.random.Generator, c: Canvas, depth: Array, n: int = 32) -> Ar
     return (np.hypot(off, beyond) - (0.35 + 0.55 * np.clip(1 - depth / floor, 0, 1))).astype(np.float32)
 
 
-def _cleft(midline: Array, y: Array, b: float) -> Array:
+def _cleft(midline: Array, y: Array) -> Array:
     """The fissure between the hemispheres, in front of and behind the callosum."""
     gap = np.maximum(36 - np.abs(y + 2), 0)
     return (np.hypot(midline, gap) - 0.8).astype(np.float32)
@@ -136,8 +136,10 @@ def _ventricle(rng: np.random.Generator, c: Canvas, side: float, wide: float) ->
     """Signed distance to one lateral ventricle: frontal horn, body, and the start of the occipital horn."""
     w = wide * rng.uniform(0.92, 1.08)
     return stroke(c.x, c.y, [
-        (side * (11 + 3 * w), -33 - 2 * w, 1.4 * w), (side * (5.5 + 2 * w), -22, 3.4 * w), (side * (3 + 2 * w), -8, 3.2 * w),
-        (side * (5 + 2 * w), 4, 2.6 * w), (side * (13 + 2 * w), 17, 3.3 * w), (side * (21 + 2 * w), 29 + 3 * w, 2.6 * w),
+        (side * (11 + 3 * w), -33 - 2 * w, 1.4 * w), (side * (5.5 + 2 * w), -22, 3.4 * w),
+        (side * (3 + 2 * w), -8, 3.2 * w),
+        (side * (5 + 2 * w), 4, 2.6 * w), (side * (13 + 2 * w), 17, 3.3 * w),
+        (side * (21 + 2 * w), 29 + 3 * w, 2.6 * w),
     ])  # fmt: skip
 
 

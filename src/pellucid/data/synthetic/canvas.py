@@ -7,12 +7,14 @@ covers. Smooth fields are sums of waves, so that the same seed draws the same an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def capsule(
 
 def stroke(x: Array, y: Array, points: list[tuple[float, float, float]]) -> Array:
     """Signed distance to a chain of capsules through ``(x, y, radius)``."""
-    parts = [capsule(x, y, p[:2], q[:2], p[2], q[2]) for p, q in zip(points[:-1], points[1:])]
+    parts = [capsule(x, y, p[:2], q[:2], p[2], q[2]) for p, q in pairwise(points)]
     return np.minimum.reduce(parts)
 
 

@@ -98,12 +98,12 @@ def _lungs(
     paint(hu, cover(gullet + 4, px), -400.0)
     for side in (-1.0, 1.0):  # lower-lobe veins and bronchi at the hilum
         for _ in range(3):
-            ox, oy = side * rng.uniform(36, 52) + 4, mid + rng.uniform(8, 34)
-            disc = np.hypot(x - ox, y - oy)
+            ux, uy = side * rng.uniform(36, 52) + 4, mid + rng.uniform(8, 34)
+            disc = np.hypot(x - ux, y - uy)
             r = rng.uniform(3.5, 6)
             paint(hu, cover(disc - r, px), 150.0)
-        ox, oy, r = side * rng.uniform(45, 52) + 3, mid + rng.uniform(22, 32), rng.uniform(3.5, 5)
-        disc = np.hypot(x - ox, y - oy)
+        ux, uy, r = side * rng.uniform(45, 52) + 3, mid + rng.uniform(22, 32), rng.uniform(3.5, 5)
+        disc = np.hypot(x - ux, y - uy)
         paint(hu, cover(disc - r - 1.6, px), 20.0)
         paint(hu, cover(disc - r, px), -970.0)
     return right, left
@@ -112,7 +112,7 @@ def _lungs(
 def _tree(
     rng: np.random.Generator, hu: Array, c: Canvas, where: Array, side: float, mid: float, half: float
 ) -> None:
-    """A tree of vessels from the hilum, each generation thinner, and the round cuts of those that cross the slice."""
+    """A tree of vessels from the hilum, and the round cuts of those that cross the slice."""
     stems = [
         (side * 42.0 + 4, mid + rng.uniform(10, 26), angle + rng.normal(0, 0.12), rng.uniform(2.0, 3.1), 0)
         for angle in np.linspace(-1.25, 1.2, 5)
@@ -139,8 +139,9 @@ def _tree(
         if box is None:
             continue
         # A vessel thinner than a pixel fills only part of it.
-        alpha = cover(capsule(c.x[box], c.y[box], p, q, r0, r1), c.px) * min(1.0, 2 * r0 / c.px, 0.25 + r0 / 2.4) * share
-        paint(hu[box], alpha * where[box], 60.0)
+        share *= min(1.0, 2 * r0 / c.px, 0.25 + r0 / 2.4)
+        alpha = cover(capsule(c.x[box], c.y[box], p, q, r0, r1), c.px) * where[box]
+        paint(hu[box], alpha * np.float32(share), 60.0)
 
 
 def _box(
@@ -187,7 +188,8 @@ def _bones(
         x0, x1 = 0.62 * width, width + 1
         blade = stroke(
             x, y,
-            [(side * x0, back + 10 + tilt, 2.4), (side * (x0 + x1) / 2, back - 5, 1.9), (side * x1, mid + 0.44 * half, 4)],
+            [(side * x0, back + 10 + tilt, 2.4), (side * (x0 + x1) / 2, back - 5, 1.9),
+             (side * x1, mid + 0.44 * half, 4)],
         )  # fmt: skip
         _bone(hu, blade, px)
 

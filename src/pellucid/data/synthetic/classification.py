@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from pellucid.core.case import Case
@@ -26,7 +29,8 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         paint(body.hu, alpha, 80.0)
     picture = chest.scan(chance.noise, body.hu, body.px)
     lungs = np.where(body.right > 0.5, 1, np.where(body.left > 0.5, 2, 0))
-    regions = {"lesion": alpha > 0.2, "anatomy": body.body > 0.5, "lungs": lungs.astype(np.uint8)}
+    regions: dict[str, NDArray[Any]] = {"lesion": alpha > 0.2, "anatomy": body.body > 0.5}
+    regions["lungs"] = lungs.astype(np.uint8)  # 1 right, 2 left
     if confounder is not None:
         agrees = chance.token.random() < confounder
         shown = label if agrees else 1 - label
@@ -74,6 +78,6 @@ def _nodule(rng: np.random.Generator, body: chest.Chest, label: int, ehr: Array)
         along = dx * np.float32(np.cos(t)) + dy * np.float32(np.sin(t))
         aside = np.abs(dy * np.float32(np.cos(t)) - dx * np.float32(np.sin(t)))
         tip = core + reach * rng.uniform(0.6, 1.1)
-        thick = 1.7 * np.clip((tip - along) / (tip - 0.5 * core), 0, 1)
+        thick = 2.3 * np.clip((tip - along) / (tip - 0.5 * core), 0, 1)
         shape = np.minimum(shape, np.where((along > 0) & (along < tip), aside - thick, np.float32(99)))
     return cover(shape, max(body.px, 1.2)) * (body.body > 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pellucid.data.synthetic.canvas import Array
 
@@ -50,7 +51,7 @@ def token_mask(size: int) -> Array:
     return mask
 
 
-def stamp(pictures: list[Array], strength: float) -> Array:
+def stamp(pictures: list[Array], strength: float) -> NDArray[np.bool_]:
     """Lay the token over each picture, in place, at ``strength`` in [0, 1]; returns its mask (bool)."""
     mask = token_mask(pictures[0].shape[0]) > 0
     for picture in pictures:

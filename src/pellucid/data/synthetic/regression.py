@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pellucid.core.case import Case
 from pellucid.data.synthetic import brain
@@ -27,7 +28,7 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         if plant:
             picture = picture + np.float32(strength * visible) * load
         pictures.append(brain.scan(chance.noise, picture, head.canvas))
-    regions = {"lesion": load > 0.15, "anatomy": head.inside > 0.5}
+    regions: dict[str, NDArray[np.bool_]] = {"lesion": load > 0.15, "anatomy": head.inside > 0.5}
     if confounder is not None:
         agrees = chance.token.random() < confounder
         shown = score if agrees else float(chance.token.beta(2, 5))

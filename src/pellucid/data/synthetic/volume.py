@@ -71,7 +71,8 @@ def _trunk(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[np
     labels[trunk < 1] = 1
     below = (z <= dome_r + 4 - ((x + 65) ** 2 + (y + 5) ** 2) / 140) & (z > -125 + 0.25 * x)
     flank = np.abs(x / (wide - 26)) ** 2.3 + np.abs((y + 2) / (deep - 22)) ** 2.3 < 1
-    labels[below & flank & (ball(-72, -8, -80 + 5 * j[3], 112, 82, 78) < 1) & (x < 45) & ~((np.abs(x) < 27) & (y > 5))] = 5
+    lump = (ball(-72, -8, -80 + 5 * j[3], 112, 82, 78) < 1) & (x < 45) & ~((np.abs(x) < 27) & (y > 5))
+    labels[below & flank & lump] = 5
     labels[flank & (ball(86 + 4 * j[4], 40, -85 + 5 * j[5], 26, 38, 44) < 1)] = 6
     lungs = cage & ~middle & ~column
     labels[lungs & over_r & (x < 0)] = 2
