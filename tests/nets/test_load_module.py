@@ -61,7 +61,7 @@ def test_a_folder(tmp_path):
 
 
 def test_what_cannot_be_used(file, tmp_path):
-    with pytest.raises(UsageError, match="give a folder with model.json"):
+    with pytest.raises(UsageError, match=r"give a folder with model\.json"):
         load_module("resnet18")
     with pytest.raises(ModelError, match="no such file"):
         load_module(f"{tmp_path}/none.py:Net")

@@ -72,7 +72,7 @@ def test_tampered_weights_are_refused(predictor, tmp_path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="not the file that model.json describes"):
+    with pytest.raises(ModelError, match=r"not the file that model\.json describes"):
         load_predictor(tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_damaged_folders(predictor, tmp_path):
         load_predictor(tmp_path)
     write(good)
     (tmp_path / "weights.safetensors").unlink()
-    with pytest.raises(ModelError, match="weights.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors is missing"):
         load_predictor(tmp_path)
 
 

@@ -113,7 +113,7 @@ def test_bootstrap_equals_a_literal_one(rng):
         torch.tensor(y), torch.tensor(score)[:, None], task="classification", activation="sigmoid",
         groups=groups, n_boot=200, seed=5,
     )  # fmt: skip
-    known, index = np.unique(groups, return_inverse=True)
+    _, index = np.unique(groups, return_inverse=True)
     counts = np.random.default_rng(5).multinomial(15, np.full(15, 1 / 15), size=200)
     draws = {"auroc": [], "auprc": []}
     for row in counts:
@@ -130,7 +130,7 @@ def test_patients_are_drawn_whole(rng):
     """Ten copies of each case under one patient's name do not narrow the interval; as cases of their own they do."""
     y = rng.integers(0, 2, 25)
     out = torch.tensor(rng.normal(size=25) + y)[:, None]
-    many = dict(task="classification", activation="sigmoid", n_boot=400)
+    many = {"task": "classification", "activation": "sigmoid", "n_boot": 400}
     y10, out10 = torch.tensor(y).repeat_interleave(10), out.repeat_interleave(10, 0)
     names = [f"p{i // 10}" for i in range(250)]
     width = lambda t: value(t, "auroc", column="high") - value(t, "auroc", column="low")  # noqa: E731

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -50,7 +51,6 @@ class Keeper(Callback):
         self.folder, self.progress = folder, progress
         self.began = 0.0
         self.asked_to_stop = False
-        self.old_handler: Any = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Set the epoch's learning rate, order and seed."""
@@ -98,17 +98,20 @@ class Keeper(Callback):
             self.progress(record)
         trainer.should_stop = state.done
 
-    def on_fit_start(self, *_: Any) -> None:
-        """Take Ctrl-C over, if this is the thread that gets it. A second one interrupts at once."""
-        if threading.current_thread() is threading.main_thread():
-            self.old_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Ctrl-C ends the training after the running batch. A second one interrupts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = signal.getsignal(signal.SIGINT)
 
-    def release(self) -> None:
-        """Give Ctrl-C back."""
-        if self.old_handler is not None:
-            signal.signal(signal.SIGINT, self.old_handler)
-            self.old_handler = None
+        def stop(_: int, __: FrameType | None) -> None:
+            self.asked_to_stop = True
+            signal.signal(signal.SIGINT, old)
 
-    def _on_interrupt(self, _: int, __: FrameType | None) -> None:
-        self.asked_to_stop = True
-        self.release()
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, old)

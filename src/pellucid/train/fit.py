@@ -212,11 +212,10 @@ def _run(
         enable_model_summary=False, num_sanity_val_steps=0, callbacks=[keeper],
     )  # fmt: skip
     try:
-        trainer.fit(training, batches, val_batches)
+        with keeper.listening():
+            trainer.fit(training, batches, val_batches)
     except Interrupted:
         raise KeyboardInterrupt from None
-    finally:
-        keeper.release()
 
 
 @contextmanager
