@@ -11,10 +11,10 @@ from pydicom import Dataset
 
 from pellucid.errors import UsageError
 from pellucid.io.dicom_grid import Plane, grid, pixel_spacing, plane_of, sort_planes
-from pellucid.io.dicom_header import facts, open_header, refuse_without_pixels
+from pellucid.io.dicom_header import facts, open_header, parsing_header, refuse_without_pixels
 from pellucid.io.dicom_pixels import display_window, real_values
 from pellucid.io.dicom_seg import read_seg
-from pellucid.io.files import PathLike, parsing
+from pellucid.io.files import PathLike
 from pellucid.io.image import Image
 
 
@@ -34,7 +34,7 @@ def read_dicom(path: PathLike, *, frame: int | None = None, data: bytes | None =
         InputError: not DICOM, damaged, without a picture, or compressed in a way that nothing installed reads.
         UsageError: no such frame.
     """
-    with parsing(path, "DICOM"):  # pydicom decodes an element when it is first asked for, so damage shows late
+    with parsing_header(path):
         return _read(open_header(path, data), path, frame)
 
 

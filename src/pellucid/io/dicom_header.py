@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pellucid.errors import InputError
@@ -25,6 +26,11 @@ _NO_PIXELS = {
 }
 
 
+def parsing_header(path: PathLike, what: str = "DICOM") -> AbstractContextManager[None]:
+    """Around whatever asks a data set for its elements: pydicom decodes them only then, so damage shows late."""
+    return parsing(path, what, extra=(InvalidDicomError, BytesLengthException), quote=False)
+
+
 def open_header(path: PathLike, data: bytes | None = None, *, pixels: bool = True) -> Dataset:
     """Read a DICOM data set, with or without preamble and meta header.
 
@@ -32,8 +38,13 @@ def open_header(path: PathLike, data: bytes | None = None, *, pixels: bool = Tru
         InputError: missing, not DICOM, or damaged.
     """
     content(path, data, at_most=1)
-    with parsing(path, "DICOM", extra=(InvalidDicomError,)):
+    with parsing_header(path):
         ds = dcmread(handle(path, data), force=True, stop_before_pixels=not pixels)
+        _check_header(ds, path)
+    return ds
+
+
+def _check_header(ds: Dataset, path: PathLike) -> None:
     if not any(tag in ds for tag in ("SOPClassUID", "Modality", "Rows", "PixelData", "SOPInstanceUID")):
         raise InputError(
             f"{path}: is not DICOM, or its header is damaged: it has neither a meta header nor one of the attributes "
@@ -41,7 +52,6 @@ def open_header(path: PathLike, data: bytes | None = None, *, pixels: bool = Tru
         )
     if not getattr(ds, "file_meta", None) or "TransferSyntaxUID" not in ds.file_meta:
         _guess_syntax(ds)
-    return ds
 
 
 def looks_like_dicom(path: PathLike, data: bytes | None = None) -> bool:

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 
 from pellucid.errors import InputError
-from pellucid.io.dicom_header import functional, numbers
+from pellucid.io.dicom_header import functional, numbers, parsing_header
 from pellucid.io.files import PathLike, parsing
 
 _WHAT_TO_INSTALL = (
@@ -61,7 +61,7 @@ def real_values(ds: Dataset, path: PathLike) -> tuple[NDArray[np.float32], list[
         return stored.astype(np.float32), [None] * len(stored)
     out = np.empty(stored.shape, np.float32)
     mirrors: list[float | None] = []
-    with parsing(path, "DICOM (rescaling)"):
+    with parsing_header(path, "DICOM (rescaling)"):
         ends = _stored_range(ds, stored) if photometric == "MONOCHROME1" else None
         for i, frame in enumerate(stored):
             out[i], mirror = _real(ds, i, frame, ends)

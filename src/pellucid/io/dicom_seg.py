@@ -11,9 +11,9 @@ from pydicom import Dataset
 from pellucid.core.geometry import Geometry
 from pellucid.errors import InputError, UsageError
 from pellucid.io.dicom_grid import Plane, grid, pixel_spacing, plane_of
-from pellucid.io.dicom_header import facts, functional
+from pellucid.io.dicom_header import facts, functional, parsing_header
 from pellucid.io.dicom_pixels import decode
-from pellucid.io.files import PathLike, parsing
+from pellucid.io.files import PathLike
 from pellucid.io.image import Image
 
 _MOST_VOXELS = 2**31
@@ -35,7 +35,7 @@ def read_seg(ds: Dataset, path: PathLike, *, frame: int | None = None) -> Image:
     if kind not in ("BINARY", "FRACTIONAL"):
         raise InputError(f"{path}: a segmentation of type {kind} is not read; export it as BINARY")
     stored, _ = decode(ds, path)
-    with parsing(path, "a DICOM segmentation"):
+    with parsing_header(path, "a DICOM segmentation"):
         top = float(ds.get("MaximumFractionalValue", 1) or 1) if kind == "FRACTIONAL" else 1.0
         names = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in ds.SegmentSequence}
         channel = {number: c for c, number in enumerate(sorted(names))}

@@ -11,9 +11,9 @@ from pydicom import Dataset
 from pellucid.errors import InputError, UsageError
 from pellucid.io.dicom import read_dicom
 from pellucid.io.dicom_grid import grid, plane_of, sort_planes
-from pellucid.io.dicom_header import facts, open_header
+from pellucid.io.dicom_header import facts, open_header, parsing_header
 from pellucid.io.dicom_pixels import display_window, real_values
-from pellucid.io.files import PathLike, parsing
+from pellucid.io.files import PathLike
 from pellucid.io.image import Image
 
 
@@ -31,7 +31,7 @@ def read_series(path: PathLike, *, series: str | int | None = None) -> Image:
         InputError: no series, or several and none chosen; slices that are not one even grid; a damaged slice.
         UsageError: no such series.
     """
-    with parsing(path, "a DICOM series"):
+    with parsing_header(path, "a DICOM series"):
         return _read(Path(path), series)
 
 

@@ -43,19 +43,27 @@ def stem(path: PathLike) -> str:
 
 
 @contextmanager
-def parsing(path: PathLike, what: str, *, extra: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def parsing(
+    path: PathLike, what: str, *, extra: tuple[type[Exception], ...] = (), quote: bool = True
+) -> Iterator[None]:
     """Turn what a library raises on a damaged file into an InputError that names the file.
 
-    The library's warnings are kept quiet: they can quote the header, and with it the patient.
+    The library's warnings are kept quiet, and its message is passed on only if ``quote``: both can contain pieces of
+    the header, and with it the patient.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error  # from the core, which knows of no files
     except PellucidError:
         raise
     except DAMAGE + extra as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        said = str(error).strip() if quote else ""
+        why = (said or type(error).__name__).splitlines()[0].rstrip(".")[:300]
         raise InputError(
             f"{path}: cannot be read as {what} ({why}); the file is damaged or cut short, fetch it again"
         ) from error

@@ -54,9 +54,10 @@ def read_nifti(path: PathLike, *, volume: int | None = None, data: bytes | None 
         affine = np.diag([*[_MILLIMETRES.get(units, 1.0)] * 3, 1.0]) @ np.asarray(image.affine, np.float64)
         coded = bool(int(image.header["sform_code"]) or int(image.header["qform_code"]))
         geometry = Geometry(affine, array.shape[1:])
+        orientation = geometry.orientation
         window = _window(image)
     meta: dict[str, Any] = {"format": "NIfTI", "dtype": str(image.get_data_dtype()), "axes": "x y z"}
-    meta["orientation"] = geometry.orientation
+    meta["orientation"] = orientation
     if not coded:
         meta["affine"] = "voxel sizes only: the file has neither sform nor qform"
     return Image(array=array, geometry=geometry, window=window, meta=meta, source=Path(path))
