@@ -1,0 +1,178 @@
+"""Small models of every kind that Pellucid explains, with cases and targets: what the contract tests run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
+from pellucid.core.explainer import EXPLAINERS, Explainer
+from pellucid.core.predictor import Predictor
+from pellucid.core.target import ClassScore, RegionScore, Score, Target
+from pellucid.engine import Engine, Problem
+from pellucid.explain.make import as_explainer, attributions
+
+
+class Encoder(nn.Module):
+    """Two convolutions with batch norm, an in-place ReLU that is used twice, and a functional pooling between them."""
+
+    def __init__(self, channels: int, axes: int = 2, out: int = 6) -> None:
+        super().__init__()
+        conv, norm = (nn.Conv2d, nn.BatchNorm2d) if axes == 2 else (nn.Conv3d, nn.BatchNorm3d)
+        self.first, self.norm, self.second = conv(channels, 4, 3, padding=1), norm(4), conv(4, out, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = F.max_pool2d if axes == 2 else F.max_pool3d
+        self.norm.running_mean.uniform_(-0.3, 0.3)
+        self.norm.running_var.uniform_(0.5, 1.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.second(self.pool(self.relu(self.norm(self.first(x))), 2)))
+
+
+class Fusion(nn.Module):
+    """An encoder for each picture, one layer for each table, their features side by side, a linear head."""
+
+    def __init__(self, inputs: dict[str, tuple[int, ...]], outputs: int) -> None:
+        super().__init__()
+        self.names = list(inputs)
+        self.parts = nn.ModuleDict(
+            {k: nn.Linear(s[0], 6) if len(s) == 1 else Encoder(s[0], len(s) - 1) for k, s in inputs.items()}
+        )
+        self.head = nn.Linear(6 * len(inputs), outputs)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        features = []
+        for name, x in zip(self.names, inputs):
+            h = self.parts[name](x)
+            features.append(torch.tanh(h) if h.ndim == 2 else h.flatten(2).mean(2))
+        return self.head(torch.cat(features, 1))
+
+
+class Segmenter(nn.Module):
+    """An encoder at half the resolution, upsampled, with a skip, and a 1×1 head."""
+
+    def __init__(self, channels: int, axes: int, outputs: int) -> None:
+        super().__init__()
+        conv = nn.Conv2d if axes == 2 else nn.Conv3d
+        self.encoder = Encoder(channels, axes)
+        self.skip = conv(channels, 4, 3, padding=1)
+        self.head = conv(10, outputs, 1)
+        self.mode = "bilinear" if axes == 2 else "trilinear"
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = F.interpolate(self.encoder(x), size=x.shape[2:], mode=self.mode, align_corners=False)
+        return self.head(torch.cat([deep, torch.tanh(self.skip(x))], 1))
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: how to make one, its cases and two targets."""
+
+    name: str
+    shapes: dict[str, tuple[int, ...]]
+    task: str
+    outputs: int
+    targets: tuple[Target, Target]
+    spacing: tuple[float, ...] | None = None
+
+    def module(self, seed: int = 0) -> nn.Module:
+        """A net in eval mode, its head's bias set so that the cases' outputs are spread around zero."""
+        torch.manual_seed(seed)
+        if self.task == "segmentation":
+            ((channels, *spatial),) = self.shapes.values()
+            net: nn.Module = Segmenter(channels, len(spatial), self.outputs)
+        else:
+            net = Fusion(self.shapes, self.outputs)
+        net.eval()
+        with torch.no_grad():
+            for p in net.head.parameters():
+                p.mul_(4)
+            x = [torch.stack([c.inputs[k] for c in self.cases(6)]) for k in self.shapes]
+            net.head.bias.sub_(net(*x).transpose(0, 1).flatten(1).mean(1))
+        return net
+
+    def predictor(self, module: nn.Module | None = None) -> Predictor:
+        tables = [k for k, s in self.shapes.items() if len(s) == 1]
+        return Predictor(
+            self.module() if module is None else module,
+            inputs=list(self.shapes),
+            task=self.task,  # type: ignore[arg-type]
+            classes=[f"k{i}" for i in range(self.outputs)],
+            normalise={k: (torch.linspace(-1, 1, self.shapes[k][0]), torch.full(self.shapes[k], 2.0)) for k in tables},
+        )
+
+    def cases(self, count: int = 3) -> list[Case]:
+        out = []
+        for i in range(count):
+            g = torch.Generator().manual_seed(100 + i)
+            inputs = {k: torch.randn(s, generator=g) * (1 + 0.3 * i) + 0.2 * (i - 1) for k, s in self.shapes.items()}
+            out.append(Case(id=f"c{i}", inputs=inputs, spacing=self.spacing))
+        return out
+
+
+CLASSES = (ClassScore(0), ClassScore(2))
+REGIONS = (RegionScore(1, region="image"), RegionScore(2, region="image"))
+FAMILIES = {
+    f.name: f
+    for f in (
+        Family("picture", {"x": (2, 16, 16)}, "classification", 3, CLASSES),
+        Family("picture_and_table", {"image": (1, 16, 16), "table": (5,)}, "classification", 3, CLASSES),
+        Family("two_pictures", {"t1": (1, 16, 16), "t2": (2, 12, 12)}, "classification", 3, CLASSES),
+        Family("regression", {"x": (1, 16, 16)}, "regression", 2, (Score(0), Score(1))),
+        Family("segmentation", {"x": (1, 16, 16)}, "segmentation", 3, REGIONS),
+        Family("one_channel", {"x": (2, 16, 16)}, "segmentation", 1, (RegionScore(0), RegionScore(0, region="image"))),
+        Family("volume", {"ct": (1, 6, 10, 8)}, "classification", 3, CLASSES, spacing=(3.0, 1.0, 1.0)),
+        Family("volume_segmentation", {"ct": (1, 4, 8, 6)}, "segmentation", 3, REGIONS, spacing=(3.0, 1.0, 1.0)),
+    )
+}
+METHODS = list(EXPLAINERS)
+PAIRS = [(f, m) for f in FAMILIES for m in METHODS]
+
+
+def explain(
+    method: str | Explainer,
+    predictor: Predictor,
+    cases: Sequence[Case],
+    targets: Sequence[Target],
+    *,
+    seed: int = 0,
+    background: Sequence[Case] = (),
+    **engine: object,
+) -> list[list[Attribution]]:
+    """Maps ``[case][target]`` of a batch, by the engine alone."""
+    problem = Problem(Engine(predictor, **engine), cases, targets, seed=seed, background=background)  # type: ignore[arg-type]
+    return attributions(problem, as_explainer(method))
+
+
+_known: dict[tuple[str, str], list[list[Attribution]]] = {}
+
+
+def usual(family: str, method: str) -> list[list[Attribution]]:
+    """The maps of a family by a method with nothing changed, made once."""
+    if (family, method) not in _known:
+        f = FAMILIES[family]
+        _known[family, method] = explain(method, f.predictor(), f.cases(), f.targets)
+    return _known[family, method]
+
+
+def gap(a: Attribution, b: Attribution, *, rounding: float = 0.0) -> float:
+    """The largest difference of two maps as a share of the largest value of both.
+
+    ``rounding`` is forgiven, as a share of the score: a map made of differences of scores cannot be finer.
+    """
+    assert list(a.maps) == list(b.maps)
+    top = max(max(float(m.abs().max()) for m in x.maps.values()) for x in (a, b))
+    apart = max(float((a.maps[k] - b.maps[k]).abs().max()) for k in a.maps)
+    return max(apart - rounding * max(1.0, abs(a.score)), 0.0) / top if top else 0.0
+
+
+def changed(module: nn.Module, change: Callable[[nn.Module], object]) -> nn.Module:
+    """``module`` after a change without gradients."""
+    with torch.no_grad():
+        change(module)
+    return module
