@@ -19,9 +19,9 @@ from pellucid.core.verdict import Thresholds
 from pellucid.data.registry import DATASETS
 from pellucid.engine.engine import Engine, same_shapes
 from pellucid.engine.problem import Problem
-from pellucid.errors import InputError, UsageError
+from pellucid.errors import InputError, UsageError, nearest
 from pellucid.evaluate import verdicts
-from pellucid.evaluate.evidence import Evidence, Explain
+from pellucid.evaluate.evidence import OPTIONS, Evidence, Explain
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer, attributions
 from pellucid.nets import NETWORKS
@@ -216,6 +216,9 @@ def evaluate(
         UsageError: unknown metric or option.
         InputError: the maps are of another case.
     """
+    for key in options:
+        if key not in OPTIONS:
+            raise UsageError(f"evaluate has no option {key!r}; {nearest(key, OPTIONS)} (a metric's go with its name)")
     maps = [attribution] if isinstance(attribution, Attribution) else list(attribution)
     for a in maps:
         if a.case_id != case.id:

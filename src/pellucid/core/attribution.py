@@ -65,7 +65,7 @@ class Attribution:
         if name not in self.maps:
             raise UsageError(f"{self.method} made no map for input {name!r}; it made: {', '.join(self.maps)}")
         m = self.maps[name]
-        return m.sum(0) if m.ndim == self.image_axes + 1 else m
+        return m.sum(0) if m.ndim > 1 and m.ndim == self.image_axes + 1 else m
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -116,6 +116,12 @@ class Engine:
         for parameter in self.module.parameters():
             parameter.grad = None
 
+    def like(self, predictor: Predictor) -> Engine:
+        """An engine for another predictor, with this one's device, precision and memory."""
+        return Engine(
+            predictor, device=str(self.device), precision=self.precision, memory=self._budget, chunk=self._limit
+        )
+
     @cached_property
     def weights(self) -> str:
         """Hash of the weights as they were when the engine was made."""

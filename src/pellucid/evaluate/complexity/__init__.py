@@ -1,0 +1,1 @@
+"""How many places does the map point at?"""

@@ -1,0 +1,1 @@
+"""Does the model react to what the map points at?"""

@@ -1,0 +1,47 @@
+"""AOPC: the mean drop of the model's answer over the steps of the deletion curve.
+
+``1/(L+1) Σ_{k=0..L} (s(x) − s(x without its top k/L of the pixels))``. In [−1, 1] for a classification (the
+probability of the explained class); without bounds for others, in units of ``f(x) − f(fill)``. Higher is better. The
+original perturbs 100 small regions with random values; here the steps are those of the deletion curve, to its end.
+Source: samek2017evaluating.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pellucid.core.metric import Metric, Score
+from pellucid.evaluate.curves import Scale
+from pellucid.evaluate.faithfulness.scale import check
+from pellucid.evaluate.view import View
+
+
+def aopc(deletion: Tensor) -> float:
+    """The mean drop of a deletion curve ``(L + 1,)`` below its first value."""
+    return float((deletion[0] - deletion).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aopc(Metric):
+    """Mean drop of the model's answer while the pixels that the map ranks highest are taken away.
+
+    Attributes:
+        on: ``"auto"``, ``"probability"`` or ``"normalised"`` (:meth:`Curves.on`).
+    """
+
+    name = "aopc"
+    question = "faithfulness"
+    direction = "higher"
+    needs = ("model",)
+    source = "samek2017evaluating"
+    on: Scale = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        check(self.on)
+
+    def score(self, view: View) -> Score:
+        """The mean drop along the deletion curve."""
+        return Score(aopc(view.curves.on(self.on)[0]))

@@ -1,0 +1,39 @@
+"""Insertion: the area under the model's answer as the pixels the map ranks highest come back.
+
+``∫₀¹ s(fill with the top q pixels of x) dq``, trapezoid rule. In [0, 1] for a classification (the probability of
+the explained class); without bounds for others, normalised so that the picture is 1 and the fill 0. Higher is
+better. Source: petsiuk2018rise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pellucid.core.metric import Metric, Score
+from pellucid.evaluate.curves import Scale, area
+from pellucid.evaluate.faithfulness.scale import check
+from pellucid.evaluate.view import View
+
+
+@dataclass(frozen=True, kw_only=True)
+class InsertionAuc(Metric):
+    """Area under the model's answer while the pixels that the map ranks highest come back to an empty picture.
+
+    Attributes:
+        on: ``"auto"``, ``"probability"`` or ``"normalised"`` (:meth:`Curves.on`).
+    """
+
+    name = "insertion_auc"
+    question = "faithfulness"
+    direction = "higher"
+    needs = ("model",)
+    source = "petsiuk2018rise"
+    on: Scale = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        check(self.on)
+
+    def score(self, view: View) -> Score:
+        """The area under the insertion curve."""
+        return Score(area(view.curves.fraction, view.curves.on(self.on)[1]))

@@ -1,0 +1,74 @@
+"""Maps as vectors, and how alike two of them are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from pellucid.core.attribution import Attribution
+from pellucid.evaluate.undefined import Undefined
+
+
+def heat(a: Attribution) -> dict[str, Tensor]:
+    """The maps of the image inputs, channels summed: input name to ``(*spatial)``, float64.
+
+    Raises:
+        Undefined: a value is NaN or infinite.
+    """
+    found = {name: a.spatial(name).double() for name in a.images}
+    _finite(found)
+    return found
+
+
+def vector(a: Attribution) -> Tensor:
+    """All image maps of an attribution, channels summed, as one float64 vector; its tables if there are no images.
+
+    A table's values are on a scale of their own, so they are never mixed with those of pixels.
+
+    Raises:
+        Undefined: a value is NaN or infinite, or there is no map.
+    """
+    parts = heat(a) if a.images else {name: a.maps[name].double() for name in a.tables}
+    _finite(parts)
+    if not parts:
+        raise Undefined(f"{a.method} made no map")
+    return torch.cat([v.flatten() for v in parts.values()])
+
+
+def pearson(a: Tensor, b: Tensor) -> float:
+    """Pearson's r of two vectors, in [−1, 1].
+
+    Raises:
+        Undefined: one of them is constant.
+    """
+    for v in (a, b):
+        if len(v) < 2 or v.max() == v.min():
+            raise Undefined("a map is the same everywhere, so it has no correlation")
+    a, b = a - a.mean(), b - b.mean()
+    # Scaled first, so that squares of tiny or huge maps neither vanish nor overflow.
+    a, b = a / a.abs().max(), b / b.abs().max()
+    return float((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
+
+
+def spearman(a: Tensor, b: Tensor) -> float:
+    """Spearman's ρ of two vectors, ties given their mean rank, in [−1, 1].
+
+    Raises:
+        Undefined: one of them is constant.
+    """
+    return pearson(ranks(a), ranks(b))
+
+
+def ranks(a: Tensor) -> Tensor:
+    """Ranks from 1, ties given their mean."""
+    values: NDArray[np.float64] = rankdata(a.numpy())
+    return torch.from_numpy(values)
+
+
+def _finite(maps: dict[str, Tensor]) -> None:
+    for name, m in maps.items():
+        if not torch.isfinite(m).all():
+            raise Undefined(f"the map of {name!r} has NaN or infinite values")

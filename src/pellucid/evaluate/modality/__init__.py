@@ -1,0 +1,1 @@
+"""Which of several inputs does the model use?"""

@@ -1,0 +1,44 @@
+"""Dice of the map, thresholded at half of its maximum, with the region.
+
+``2 |B ∩ M| / (|B| + |M|)`` with ``B`` the pixels that have at least half of the maximum of the map's positive part.
+In [0, 1], higher is better. Source: dice1945measures; the threshold is that of the multi-modal workshop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pellucid.core.metric import Metric, Score
+from pellucid.evaluate.plausibility.threshold import above, check
+from pellucid.evaluate.view import View
+
+
+def dice(found: Tensor, mask: Tensor) -> float:
+    """Dice of two bool tensors of one shape, not both empty."""
+    return float(2 * (found & mask).sum() / (found.sum() + mask.sum()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dice(Metric):
+    """Dice of the region with the pixels that have at least half of the map's maximum.
+
+    Attributes:
+        at: the threshold, as a share of the maximum.
+    """
+
+    name = "dice"
+    question = "plausibility"
+    low, high = 0.0, 1.0
+    needs = ("region",)
+    source = "dice1945measures"
+    at: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        check(self.at)
+
+    def score(self, view: View) -> Score:
+        """Dice with the region."""
+        return Score(dice(above(view.support, self.at), view.mask))

@@ -1,0 +1,85 @@
+"""Metrics by name, and the long table of their values."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pellucid.core.metric import METRICS, Metric
+from pellucid.core.registry import build
+from pellucid.errors import UsageError
+from pellucid.evaluate.evidence import Evidence
+
+
+def as_metric(value: Any) -> Metric:
+    """A Metric from a Metric, a name, ``{name: {option: value}}`` or ``(name, options)``.
+
+    Raises:
+        UsageError: unknown metric or option (the near misses are named).
+    """
+    options: dict[str, Any] = {}
+    if isinstance(value, Metric):
+        return value
+    if isinstance(value, Mapping):
+        if len(value) != 1:
+            raise UsageError(f"a metric with options is one name and its options, not {dict(value)}")
+        value, own = next(iter(value.items()))
+        options = dict(own or {})
+    elif isinstance(value, tuple) and len(value) == 2:
+        value, options = value[0], dict(value[1] or {})
+    if not isinstance(value, str):
+        raise UsageError(f"metric {value!r}: give a name, a Metric, or a name with its options")
+    return build(METRICS[value], "metric", value, options)
+
+
+def labels(metrics: Sequence[Metric]) -> list[str]:
+    """What each metric is called in a table: its name; with its options where two of one name are asked for.
+
+    Example:
+        >>> labels([as_metric("pointing_game"), as_metric({"pointing_game": {"tolerance": 5}})])
+        ['pointing_game', 'pointing_game(tolerance=5)']
+
+    Raises:
+        UsageError: the same metric twice.
+    """
+    count = Counter(m.name for m in metrics)
+    names = [m.name + _options(m) if count[m.name] > 1 else m.name for m in metrics]
+    for name, n in Counter(names).items():
+        if n > 1:
+            raise UsageError(f"metric {name!r} is asked for {n} times")
+    return names
+
+
+def base_name(label: str) -> str:
+    """The registered name in ``name``, ``name[input]`` or ``name(option=value)[input]``."""
+    return re.split(r"[\[(]", label, maxsplit=1)[0]
+
+
+def score_table(evidence: Evidence, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """One row per map and number: case, group, method, target_index, target, metric, value, reason.
+
+    ``value`` is NaN where the metric is undefined, and ``reason`` says why; otherwise ``reason`` is empty.
+    """
+    rows = []
+    for place, a in enumerate(evidence.maps):
+        for label, score in evidence.view(place).scores(metrics).items():
+            rows.append(
+                {
+                    "case": a.case_id, "group": evidence.case.group, "method": a.method,
+                    "target_index": int(a.target["index"]), "target": str(a.target["label"]),
+                    "metric": label, "value": score.value, "reason": score.reason,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _options(metric: Metric) -> str:
+    changed = [
+        f"{f.name}={getattr(metric, f.name)}"
+        for f in dataclasses.fields(metric)
+        if getattr(metric, f.name) != f.default
+    ]
+    return f"({', '.join(changed)})" if changed else ""

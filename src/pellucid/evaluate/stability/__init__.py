@@ -1,0 +1,1 @@
+"""Does the map stay when the input hardly changes?"""
