@@ -1,3 +1,46 @@
 """Pellucid shows what a medical imaging model looked at, and measures whether that picture can be believed."""
 
+from pellucid.api import datasets, evaluate, explain, explain_many, methods, metrics, networks
+from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
+from pellucid.core.fill import Fill
+from pellucid.core.predictor import Predictor
+from pellucid.core.target import ClassScore, RegionScore, Score
+from pellucid.core.verdict import Thresholds
+from pellucid.data import load_dataset, split
+from pellucid.engine import Engine
+from pellucid.errors import InputError, ModelError, PellucidError, UsageError
+from pellucid.io import read
+from pellucid.nets import load_predictor, save_predictor
+from pellucid.study.store import load_run
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Attribution",
+    "Case",
+    "ClassScore",
+    "Engine",
+    "Fill",
+    "InputError",
+    "ModelError",
+    "PellucidError",
+    "Predictor",
+    "RegionScore",
+    "Score",
+    "Thresholds",
+    "UsageError",
+    "datasets",
+    "evaluate",
+    "explain",
+    "explain_many",
+    "load_dataset",
+    "load_predictor",
+    "load_run",
+    "methods",
+    "metrics",
+    "networks",
+    "read",
+    "save_predictor",
+    "split",
+]
