@@ -134,12 +134,12 @@ def _tree(
         px0, py0 = side * rng.uniform(48, 125) + 4, mid + rng.uniform(-0.85, 0.85) * half
         r = rng.uniform(0.7, 1.9)
         strokes.append(((px0, py0), (px0 + 0.5, py0), r, r, 1.0))
-    for p, q, r0, r1, share in strokes:
+    for p, q, r0, r1, in_slice in strokes:
         box = _box(c, p, q, r0 + c.px + 8)
         if box is None:
             continue
         # A vessel thinner than a pixel fills only part of it.
-        share *= min(1.0, 2 * r0 / c.px, 0.25 + r0 / 2.4)
+        share = in_slice * min(1.0, 2 * r0 / c.px, 0.25 + r0 / 2.4)
         alpha = cover(capsule(c.x[box], c.y[box], p, q, r0, r1), c.px) * where[box]
         paint(hu[box], alpha * np.float32(share), 60.0)
 

@@ -28,7 +28,7 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         if plant:
             picture = picture + np.float32(strength * visible) * load
         pictures.append(brain.scan(chance.noise, picture, head.canvas))
-    regions: dict[str, NDArray[np.bool_]] = {"lesion": load > 0.15, "anatomy": head.inside > 0.5}
+    regions: dict[str, NDArray[np.bool_]] = {"lesion": load > 0, "anatomy": head.inside > 0.5}
     if confounder is not None:
         agrees = chance.token.random() < confounder
         shown = score if agrees else float(chance.token.beta(2, 5))
@@ -56,4 +56,5 @@ def _load(rng: np.random.Generator, head: brain.Brain, score: float) -> Array:
     seam = np.clip(1.5 * (1 - away / np.maximum(reach, 0.5)), 0, 1)
     patches = np.clip(2.2 * (waves(rng, x, y, wavelength=17.0) - 1.55 + 0.6 * score), 0, 1)
     patches *= np.clip((30 - away) / 6, 0, 1)
-    return (np.maximum(seam, patches * np.float32(0.9)) * head.white()).astype(np.float32)
+    load = np.maximum(seam, patches * np.float32(0.9)) * head.white()
+    return np.where(load > 0.15, load, 0).astype(np.float32)  # nothing is planted outside the mask

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pellucid.core.case import Case
 from pellucid.data.synthetic import brain
-from pellucid.data.synthetic.canvas import paint
+from pellucid.data.synthetic.canvas import Array, paint, waves
 from pellucid.data.synthetic.parts import Chance, name_of
 from pellucid.errors import UsageError
 
@@ -16,6 +16,9 @@ AREA = (676.0, 260.0)  # mean and sd of the whole lesion's pixels at 224²
 PARTS = ("oedema", "rim", "necrosis")
 # Brightness of the parts in each sequence.
 BRIGHTNESS = {"flair": (0.80, 0.72, 0.58), "t1ce": (0.42, 0.85, 0.17)}
+
+# Brightness of harmless changes of age in the white matter, which a network must not take for oedema.
+AGEING = {"flair": 0.78, "t1ce": 0.46}
 
 
 def case(seed: int, index: int, *, size: int, confounder: float | None, plant: bool) -> Case:
@@ -27,10 +30,12 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
     part_of = _tumour(chance.signal, head, chance.truth)
     whole = part_of > 0
     parts = {name: part_of == i for i, name in enumerate(PARTS, 1)}
+    age = _ageing(chance.anatomy, head)
     mottle = chance.signal.normal(0, 0.02, (2, size, size)).astype(np.float32)
     pictures = []
     for grain, (sequence, brightness) in zip(mottle, BRIGHTNESS.items()):
         picture = brain.contrast(head, sequence)
+        paint(picture, age, AGEING[sequence])
         if plant:
             for part, value in zip(parts.values(), brightness):
                 paint(picture, part.astype(np.float32), value + grain)
@@ -46,6 +51,16 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         spacing=(head.canvas.px, head.canvas.px),
         meta={"window": (0.0, 1.0), "modality": "MR"},
     )
+
+
+def _ageing(rng: np.random.Generator, head: brain.Brain) -> Array:
+    """Opacity of caps on the ventricles' horns and of spots in the white matter: bright in FLAIR, in every patient."""
+    x, y = head.canvas.x, head.canvas.y
+    horns = np.clip((np.abs(y + 2) - 14) / 14, 0, 1)
+    reach = rng.uniform(2.5, 7.0) * horns * (1 + 0.3 * waves(rng, x, y, wavelength=20.0))
+    caps = np.clip(2 * (1 - np.maximum(head.ventricle, 0) / np.maximum(reach, 0.3)), 0, 1)
+    spots = np.clip(2.5 * (waves(rng, x, y, wavelength=16.0) - rng.uniform(1.35, 1.75)), 0, 1)
+    return (np.maximum(caps, spots) * head.white()).astype(np.float32)
 
 
 def _tumour(

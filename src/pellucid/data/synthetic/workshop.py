@@ -98,9 +98,7 @@ def read_workshop(
     try:
         meta = json.loads((root / "metadata.json").read_text(encoding="utf-8"))
         spacing = tuple(meta["spacing_mm"][task])
-        table = pd.read_csv(
-            root / f"{stem}_table.csv", dtype={"id": str, "group": str}, float_precision="round_trip"
-        )
+        table = pd.read_csv(root / f"{stem}_table.csv", dtype=str)  # float() of the text gives the very same number
         images = _arrays(root / f"{stem}_images.npz", INPUTS[task])
         masks = np.load(root / f"{stem}_masks.npy", allow_pickle=False) if task == "segmentation" else None
         signal = root / "signal" / f"{stem}_regions.npz"
@@ -119,7 +117,7 @@ def read_workshop(
         inputs = {name: torch.from_numpy(array[i].copy()) for name, array in images.items()}
         truth: Any = float(row["score"]) if task == "regression" else None
         if task == "classification":
-            inputs["ehr"] = torch.tensor([row[f] for f in FEATURES], dtype=torch.float32)
+            inputs["ehr"] = torch.tensor([float(row[f]) for f in FEATURES], dtype=torch.float32)
             truth = int(row["label"])
         elif masks is not None:
             truth = torch.from_numpy(masks[i].astype(np.int64))

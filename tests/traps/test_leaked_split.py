@@ -1,0 +1,48 @@
+"""Trap: pictures that were trained on are explained as test pictures, because a lesion or patient has several."""
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.core.case import Case
+from pellucid.data import Split, check_split, split
+from pellucid.errors import InputError
+
+
+def cohort() -> list[Case]:
+    """Forty patients with three pictures each that are all but the same, as in HAM10000."""
+    rng = np.random.default_rng(0)
+    cases = []
+    for patient in range(40):
+        own = rng.standard_normal(16)
+        for shot in range(3):
+            x = torch.tensor(own + 0.01 * rng.standard_normal(16), dtype=torch.float32)
+            cases.append(Case(id=f"{patient}-{shot}", inputs={"x": x}, truth=int(rng.integers(2)), group=str(patient)))
+    return cases
+
+
+def memory_score(train: list[Case], test: list[Case]) -> float:
+    """Accuracy of a model that only remembers: the group of the nearest training picture."""
+    known = torch.stack([c.inputs["x"] for c in train])
+    nearest = [int(((known - c.inputs["x"]) ** 2).sum(1).argmin()) for c in test]
+    return float(np.mean([train[k].group == c.group for k, c in zip(nearest, test)]))
+
+
+def test_a_split_by_picture_leaks_and_ours_does_not():
+    cases = cohort()
+    order = np.random.default_rng(1).permutation(len(cases))
+    by_picture = Split([cases[i] for i in order[:84]], [cases[i] for i in order[84:102]], [cases[i] for i in order[102:]])
+    assert memory_score(by_picture.train, by_picture.test) > 0.8, "the trap is real"
+    with pytest.raises(InputError, match="groups are on two sides"):
+        check_split(by_picture)
+    ours = split(cases)
+    check_split(ours)
+    assert memory_score(ours.train, ours.test) == 0.0
+
+
+def test_a_split_file_that_leaks_is_refused(tmp_path):
+    cases = cohort()
+    leaking = Split(cases[:100], cases[100:110], cases[110:])
+    path = leaking.save(tmp_path / "split.json")
+    with pytest.raises(InputError, match="groups are on two sides"):
+        Split.load(path, cases)
