@@ -22,7 +22,8 @@ POINTWISE = frozenset(
         F.sigmoid, torch.sigmoid, Tensor.sigmoid, F.tanh, torch.tanh, Tensor.tanh, torch.exp, Tensor.exp,
         torch.selu, torch.celu, torch.rrelu, F.rrelu, F.threshold, F.tanhshrink, F.hardshrink, F.softshrink,
         torch.special.expit, torch.clamp, Tensor.clamp, torch.clamp_min, Tensor.clamp_min, torch.square,
-        Tensor.square, torch.pow, Tensor.pow, torch.abs, Tensor.abs, torch.sqrt, Tensor.sqrt, torch.log, Tensor.log,
+        Tensor.square, torch.pow, Tensor.pow, Tensor.__pow__, torch.abs, Tensor.abs, torch.sqrt, Tensor.sqrt,
+        torch.log, Tensor.log, torch.sin, Tensor.sin, torch.cos, Tensor.cos, torch.erf, Tensor.erf,
     }
 )  # fmt: skip
 # ``torch.relu_`` and its kind: the same function, which also overwrites its argument.

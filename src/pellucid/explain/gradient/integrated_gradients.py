@@ -119,7 +119,9 @@ def quadrature(rule: str, count: int) -> tuple[Tensor, Tensor]:
         w = np.full(count, 1 / (count - 1))
         w[[0, -1]] /= 2
         return torch.linspace(0, 1, count, dtype=torch.float64), torch.tensor(w)
-    return (torch.arange(count, dtype=torch.float64) * 2 + 1) / (2 * count), torch.full((count,), 1 / count)
+    return (torch.arange(count, dtype=torch.float64) * 2 + 1) / (2 * count), torch.full(
+        (count,), 1 / count, dtype=torch.float64
+    )
 
 
 def _path_sums(

@@ -43,5 +43,5 @@ class SmoothGrad(Explainer):
             return noisy(owner[index], copy[index])
 
         stream = problem.stream(owner, make)
-        weights = torch.full((len(owner),), 1 / self.samples)
+        weights = torch.full((len(owner),), 1 / self.samples, dtype=torch.float64)
         return Result(problem.engine.gradients(stream, problem.objective, weights=weights).sums)

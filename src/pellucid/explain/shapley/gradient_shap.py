@@ -73,7 +73,7 @@ class GradientShap(Explainer):
             return {k: g * (end[k] - start[k])[:, None] for k, g in grads.items()}
 
         stream = problem.stream(owner, make)
-        weights = torch.full((len(owner),), 1 / self.samples)
+        weights = torch.full((len(owner),), 1 / self.samples, dtype=torch.float64)
         maps = problem.engine.gradients(
             stream, problem.objective, weights=weights, transform=times_path
         ).sums
