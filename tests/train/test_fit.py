@@ -96,6 +96,8 @@ def test_a_volume_is_segmented():
         options={"classes": 3, "channels": [4, 8]}, epochs=10, lr=1e-2, batch_size=2, progress=False,
     )  # fmt: skip
     assert got.history.val_metric.max() > 0.9
+    # Trained channels last, given back in the usual layout.
+    assert all(p.is_contiguous() for p in got.predictor.module.parameters())
 
 
 def test_labels_get_thresholds_from_validation():

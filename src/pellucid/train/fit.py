@@ -23,6 +23,7 @@ from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.augment import as_augmentations
 from pellucid.train.callbacks import Interrupted, Keeper
 from pellucid.train.data import TRUTH, Batches, stack
+from pellucid.train.layout import lay_out
 from pellucid.train.losses import class_weights, make_loss
 from pellucid.train.module import METRICS, TrainingModule, outputs
 from pellucid.train.normalise import statistics
@@ -157,6 +158,7 @@ def fit(
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
         if state.weights:
             module.load_state_dict(state.weights)
+        lay_out(module, last=True)
         pin = device != "cpu" and torch.cuda.is_available()
         batches = Batches(train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin)
         val_batches = Batches(val, batch_size=batch_size, pin=pin)
@@ -172,7 +174,7 @@ def fit(
                 keeper = Keeper(state, batches, seed=seed, patience=patience, folder=folder, progress=report)
                 _run(training, keeper, batches, val_batches, epochs=epochs, precision=precision, device=device)
         module.load_state_dict(state.best)
-        module.cpu().eval()
+        lay_out(module.cpu().eval(), last=False)
         if task == "classification" and predictor.activation == "sigmoid":
             output, truth = outputs(training.cpu(), val_batches, torch.device("cpu"))
             predictor.thresholds = best_thresholds(truth, output.reshape(truth.shape).sigmoid())

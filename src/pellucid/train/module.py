@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, UsageError, nearest
 from pellucid.train.data import TRUTH
+from pellucid.train.layout import channels_last
 from pellucid.train.losses import Loss
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -91,7 +92,7 @@ class TrainingModule(lightning.LightningModule):
             mean, sd = (
                 s.to(x).reshape(1, -1, *[1] * (x.ndim - 2)) for s in self.predictor.normalise[name]
             )
-            values.append((x - mean) / sd)
+            values.append(channels_last((x - mean) / sd))
         output = self.network(*values)
         if self.predictor.output is not None:
             output = output[self.predictor.output]
