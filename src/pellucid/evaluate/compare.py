@@ -39,8 +39,8 @@ def compare(
 
     Returns:
         One row per metric and method, by metric and rank: ``mean``; ``low``, ``high`` (95 %); ``n`` cases and
-        ``groups`` behind it; ``undefined`` cases; ``direction``; ``rank`` among all methods, 1 the best (by mean);
-        ``difference`` from the first control with its interval; ``better_than_random``, whether that interval lies
+        ``groups`` behind it; ``undefined``, cases without a value; ``direction``; ``rank`` among all methods, 1 the
+        best (by mean); ``difference`` from the first control with its interval; ``better_than_random``, whether that interval lies
         on the better side of zero (missing where there is no direction, no such control or no interval);
         ``control`` and ``p``: two-sided Wilcoxon signed-rank test over patients against the better of the controls,
         Holm-corrected over the methods of the metric; ``note``: why something is missing.
@@ -58,16 +58,16 @@ def compare(
     owner = scores[group].astype(str) if group in scores else scores["case"].astype(str)
     table = scores.assign(_group=owner)
     cases = table.groupby(["metric", "case", "_group", "method"], sort=False)["value"].mean().unstack("method")
-    parts = [_one_metric(str(m), rows, n_boot, seed, controls) for m, rows in cases.groupby(level="metric", sort=False)]
+    parts = []
+    for metric, rows in cases.groupby(level="metric", sort=False):
+        methods = sorted(table.loc[table["metric"] == metric, "method"].unique())
+        parts.append(_one_metric(str(metric), rows[methods], n_boot, seed, controls))
     found = pd.concat(parts, ignore_index=True)
     return found.astype({"better_than_random": "boolean"})[COLUMNS]
 
 
-def _one_metric(
-    metric: str, rows: pd.DataFrame, n_boot: int, seed: int, controls: Sequence[str]
-) -> pd.DataFrame:  # fmt: skip
+def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, controls: Sequence[str]) -> pd.DataFrame:
     """``rows``: one per case, one column per method."""
-    rows = rows.dropna(axis=1, how="all") if rows.notna().any(axis=None) else rows
     values = rows.to_numpy(float)
     names = [str(c) for c in rows.columns]
     _, groups = np.unique(rows.index.get_level_values("_group"), return_inverse=True)
