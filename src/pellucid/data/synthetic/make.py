@@ -49,7 +49,7 @@ def make(
 
     Example:
         >>> [c.truth for c in make("classification", n=4, size=48)]
-        [0, 1, 0, 1]
+        [1, 0, 1, 0]
     """
     if task not in _CASE:
         raise unknown("synthetic task", task, TASKS)

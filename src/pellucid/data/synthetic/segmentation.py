@@ -59,7 +59,7 @@ def _ageing(rng: np.random.Generator, head: brain.Brain) -> Array:
     horns = np.clip((np.abs(y + 2) - 14) / 14, 0, 1)
     reach = rng.uniform(2.5, 7.0) * horns * (1 + 0.3 * waves(rng, x, y, wavelength=20.0))
     caps = np.clip(2 * (1 - np.maximum(head.ventricle, 0) / np.maximum(reach, 0.3)), 0, 1)
-    spots = np.clip(2.5 * (waves(rng, x, y, wavelength=16.0) - rng.uniform(1.35, 1.75)), 0, 1)
+    spots = np.clip(2.5 * (waves(rng, x, y, wavelength=16.0) - rng.uniform(1.5, 1.9)), 0, 1)
     return (np.maximum(caps, spots) * head.white()).astype(np.float32)
 
 
