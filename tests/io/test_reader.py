@@ -64,7 +64,7 @@ def test_damaged_bytes_give_an_image_or_a_clear_refusal(files, name, seed, cut):
         image = read(name, data=bytes(data))
     except PellucidError as error:
         image, said = None, str(error)
-        assert "Secret" not in said, "the header was quoted"  # noqa: PT017
+        assert "Secret" not in said, "the header was quoted"
     assert name in said if image is None else image.array.ndim in (3, 4)
 
 

@@ -61,32 +61,35 @@ def _draw_planes(figure: Figure, planes: list[Any], values: NDArray[Any], *, sig
             aspect=(h / w) * picture.shape[1] / picture.shape[0],
         )  # fmt: skip
         axis.set(xticks=[], yticks=[])
-        if title:
-            axis.set_title(title, fontsize=9)
+        for text, x, side in zip(title, (0.5, 0.0, 1.0), ("center", "left", "right")):
+            axis.text(x, 1.02, text, fontsize=9, ha=side, va="bottom", transform=axis.transAxes)
     extend = ("both" if signed else "max") if clipped else "neither"
     bar = figure.colorbar(drawn, ax=list(axes), extend=extend, shrink=0.85, pad=0.02)
     bar.set_label("against   ←   0   →   for" if signed else "attribution (magnitude)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
 
 
-def _planes(values: NDArray[Any], attribution: Attribution) -> list[tuple[NDArray[Any], str, tuple[float, float]]]:
-    """Each plane to draw, its title, and its height and width in millimetres (or pixels)."""
+def _planes(
+    values: NDArray[Any], attribution: Attribution
+) -> list[tuple[NDArray[Any], tuple[str, ...], tuple[float, float]]]:
+    """Each plane to draw; its title and what is at its left and right; its height and width in millimetres."""
     if values.ndim == 1:
-        return [(values, "", (min(1.6, 0.35 + 0.09 * len(values)), 1.0))]
+        return [(values, (), (min(1.6, 0.35 + 0.09 * len(values)), 1.0))]
     spacing = attribution.spacing if attribution.spacing is not None else (1.0,) * values.ndim
     if values.ndim == 2:
-        return [(values, "", (values.shape[0] * spacing[0], values.shape[1] * spacing[1]))]
+        return [(values, (), (values.shape[0] * spacing[0], values.shape[1] * spacing[1]))]
     if attribution.geometry is not None:
-        values, geometry = attribution.geometry.reoriented(values, "RAS")
+        values, geometry = attribution.geometry.reoriented(values, "LAS")  # seen from the front and from the feet
         spacing, names = geometry.spacing, ("sagittal", "coronal", "axial")
     else:
         names = ("first axis", "second axis", "third axis")
+    sides = (("P", "A"), ("R", "L"), ("R", "L")) if attribution.geometry is not None else (("", ""),) * 3
     peak = np.unravel_index(int(np.nanargmax(np.abs(values))) if np.isfinite(values).any() else 0, values.shape)
-    planes = []
+    planes: list[tuple[NDArray[Any], tuple[str, ...], tuple[float, float]]] = []
     for axis, name in enumerate(names):
         across, up = [a for a in range(3) if a != axis]
         # Patient upright (or anterior) at the top: the second remaining axis grows upwards.
         picture = np.take(values, peak[axis], axis=axis).T[::-1]
         size = (values.shape[up] * spacing[up], values.shape[across] * spacing[across])
-        planes.append((picture, f"{name}, {int(peak[axis])}", size))
+        planes.append((picture, (name, *sides[axis]), size))
     return planes
