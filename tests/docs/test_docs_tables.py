@@ -1,0 +1,202 @@
+"""The tables of the documentation say what the code says: every name once, and no other."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+import torch
+import typer
+from pydantic_core import PydanticUndefined
+from torch import nn
+
+import pellucid as pc
+from pages import blocks, code, section, tables, text_of
+from pellucid.cli import app
+from pellucid.core.explainer import EXPLAINERS
+from pellucid.core.fill import KINDS, Fill
+from pellucid.core.metric import METRICS
+from pellucid.core.verdict import Thresholds
+from pellucid.explain.make import as_explainer
+from pellucid.study import recipe as recipes
+from pellucid.study.recipe import load_recipe
+from pellucid.study.store import TABLES
+
+
+def by_name(rows, key="name"):
+    names = [code(row[key])[0] for row in rows]
+    assert len(names) == len(set(names)), f"twice in the table: {names}"
+    return dict(zip(names, rows))
+
+
+def test_methods_have_a_row_each_with_their_source():
+    rows = by_name(tables(text_of("docs/reference-methods.md"))[0])
+    assert set(rows) == set(EXPLAINERS)
+    for name, row in rows.items():
+        assert code(row["source"]) == [EXPLAINERS[name].source], name
+        assert all(row.values()), f"{name}: an empty cell"
+
+
+def test_options_of_methods_are_the_fields_with_their_defaults():
+    documented = {
+        (code(r["name"])[0], code(r["option"])[0]): code(r["default"])[0]
+        for r in tables(section("docs/reference-methods.md", "Options"))[0]
+    }
+    real = {}
+    for name, cls in EXPLAINERS.items():
+        for field in dataclasses.fields(cls):
+            value = getattr(cls(), field.name)
+            real[name, field.name] = value.kind if isinstance(value, Fill) else str(value)
+    assert documented == real
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Conv2d(1, 3, 3), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.b(self.a(x).relu().mean((2, 3)))
+
+
+S, D, P, G = 5, 1, 9, 16  # samples; one baseline (the fill); 3 × 3 windows; 4 × 4 blocks
+GIVEN = {
+    "integrated_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S}, "gradient_shap": {"samples": S},
+    "occlusion": {"window": 8, "stride": 4}, "feature_ablation": {"side": 4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_passes_are_as_the_table_says(targets):
+    predictor = pc.Predictor(Small().eval(), inputs=["x"], task="classification", classes=list("abcd"))
+    case = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)})
+    known = {"N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
+    for name, row in by_name(tables(text_of("docs/reference-methods.md"))[0]).items():
+        said = row["passes"].split(";")[0]
+        forwards = _value(re.search(r"^(.*?) F\b", said).group(1), known)
+        found = re.search(r"F, (.*?) B\b", said)
+        backwards = _value(found.group(1), known) if found else 0
+        method = as_explainer(name, GIVEN.get(name, {}))
+        maps = pc.explain_many(predictor, [case], methods=[method], targets=list("abcd")[:targets])
+        for a in maps:
+            assert (a.cost.forwards, a.cost.backwards) == (forwards, backwards), name
+
+
+def _value(text, known):
+    """``"2 + N"``, ``"N · T"`` or ``"T"`` in numbers."""
+    return sum(
+        math.prod(known[part.strip()] if part.strip() in known else int(part) for part in term.split("·"))
+        for term in text.split("+")
+    )
+
+
+def test_fills_are_those_that_exist():
+    assert tuple(by_name(tables(section("docs/reference-methods.md", "Fills"))[0], "kind")) == KINDS
+
+
+def test_metrics_have_a_row_each_with_question_direction_range_and_source():
+    rows = by_name(tables(text_of("docs/reference-metrics.md"))[0])
+    assert set(rows) == set(METRICS)
+    for name, row in rows.items():
+        metric = METRICS[name]
+        assert row["question"] == metric.question, name
+        assert row["direction"] == metric.direction, name
+        assert code(row["source"]) == [metric.source], name
+        low, high = row["range"].split(";")[0].split(" to ")
+        assert (_number(low), _number(high)) == (metric.low, metric.high), name
+        assert all(row.values()), f"{name}: an empty cell"
+
+
+def _number(text):
+    return float(text.strip().replace("−", "-").replace("∞", "inf"))
+
+
+def test_verdicts_and_thresholds_are_those_of_the_code():
+    page = "docs/explanation-verdicts.md"
+    a = pc.explain(
+        pc.Predictor(Small().eval(), inputs=["x"], task="classification", classes=list("abcd")),
+        pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)}),
+        method="saliency",
+    )
+    assert set(by_name(tables(text_of(page))[0], "verdict")) == set(a.checks)
+    documented = {k: code(r["default"])[0] for k, r in by_name(tables(section(page, "Thresholds"))[0], "threshold").items()}
+    assert documented == {f.name: str(f.default) for f in dataclasses.fields(Thresholds)}
+
+
+def test_the_predictor_page_names_every_field():
+    import inspect
+
+    rows = by_name(tables(text_of("docs/howto-own-model.md"))[0], "field of `Predictor`")
+    assert list(rows) == list(inspect.signature(pc.Predictor).parameters)
+
+
+PARTS = {
+    "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model,
+    "`train`": recipes.Train, "`explain`": recipes.Explain, "`evaluate`": recipes.Evaluate,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("title", PARTS)
+def test_recipe_keys_are_those_of_the_models_with_their_defaults(title):
+    rows = by_name(tables(section("docs/howto-recipe.md", title))[0], "key")
+    fields = PARTS[title].model_fields
+    assert list(rows) == list(fields)
+    for key, row in rows.items():
+        field = fields[key]
+        default = field.get_default(call_default_factory=True)
+        said = row["default"]
+        if field.is_required():
+            assert default is PydanticUndefined
+            assert said == "needed", key
+        elif default is None:
+            assert said == "none", key
+        else:
+            assert code(said)[0] in (str(default), repr(default), f'"{default}"'), key
+
+
+def test_the_recipe_on_the_page_is_a_recipe():
+    import yaml
+
+    (text,) = blocks("docs/howto-recipe.md", "yaml")
+    recipe = load_recipe(yaml.safe_load(text))
+    for work in recipe.tasks:
+        for method in work.explain.methods:
+            as_explainer(method)
+        assert set(work.evaluate.metrics) <= set(METRICS)
+        assert work.data.dataset in pc.datasets().index
+        assert work.model.network in pc.networks().index
+
+
+def test_the_run_folder_page_names_every_table():
+    rows = by_name(tables(section("docs/reference-run-folder.md", "Tables"))[0], "table")
+    assert {name.removesuffix(".parquet") for name in rows} == set(TABLES)
+
+
+def test_every_command_and_option_is_on_the_page_and_no_other():
+    page = "docs/reference-command-line.md"
+    commands = typer.main.get_command(app).commands
+    titles = re.findall(r"^### (.*)$", section(page, "Commands"), flags=re.M)
+    assert titles == list(commands)
+    for name, command in commands.items():
+        options = {p.opts[0]: p for p in command.params if p.param_type_name == "option"}
+        found = tables(section(page, name))
+        rows = by_name(found[0], "option") if found else {}
+        assert list(rows) == list(options), name
+        for option, row in rows.items():
+            p = options[option]
+            if p.required:
+                assert row["default"] == "needed", (name, option)
+            elif p.default is False:
+                assert row["default"] == "off", (name, option)
+            elif p.default is None:
+                assert row["default"] in ("none", "all", "`runs/NAME`"), (name, option)
+            else:
+                assert code(row["default"]) == [str(p.default)], (name, option)
+
+
+def test_exit_statuses_are_those_of_the_errors():
+    statuses = set(by_name(tables(section("docs/reference-command-line.md", "Exit status"))[0], "status"))
+    raised = {str(e.exit_status) for e in (pc.UsageError, pc.InputError, pc.ModelError, pc.PellucidError)}
+    assert raised <= statuses
+    assert statuses == {"0", "1", "2", "3", "130"}
