@@ -1,0 +1,165 @@
+"""What a map has cost, also where methods share passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from contract.families import FAMILIES, METHODS, explain, usual
+from pellucid.core.cost import Cost
+from pellucid.core.target import ClassScore
+from pellucid.engine import Engine, Problem
+from pellucid.errors import InputError, ModelError, UsageError
+from pellucid.explain.gradient.integrated_gradients import IntegratedGradients
+from pellucid.explain.gradient.smoothgrad import SmoothGrad
+from pellucid.explain.make import as_explainer, attributions
+from pellucid.explain.perturbation.feature_ablation import FeatureAblation
+from pellucid.explain.perturbation.occlusion import Occlusion
+from pellucid.explain.shapley.gradient_shap import GradientShap
+
+T = 2
+BUDGETS = {  # (forwards, backwards) for T targets: DESIGN.md's table and the docstrings
+    "saliency": ("saliency", 1, T),
+    "input_x_gradient": ("input_x_gradient", 1, T),
+    "deeplift": ("deeplift", 2, T),
+    "grad_cam": ("grad_cam", 1, T),
+    "random": ("random", 1, 0),
+    "edge": ("edge", 1, 0),
+    "smoothgrad": (SmoothGrad(samples=7), 1 + 7, 7 * T),
+    "gradient_shap": (GradientShap(samples=9), 1 + 9 + 1, 9 * T),
+    "integrated_gradients": (IntegratedGradients(n_steps=11), 2 + 11, 11 * T),
+    "occlusion": (Occlusion(window=8, stride=4), 9 + 1, 0),
+    "feature_ablation": (FeatureAblation(side=4), 16 + 1, 0),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_budget_of_every_method(name: str) -> None:
+    """A new method adds its line here: what it may cost is part of what it promises."""
+    method, forwards, backwards = BUDGETS[name]
+    f = FAMILIES["picture"]
+    for row in explain(method, f.predictor(), f.cases(), f.targets):
+        assert (row[0].cost.forwards, row[0].cost.backwards) == (forwards, backwards)
+
+
+def test_adaptive_nodes_are_kept_from_level_to_level() -> None:
+    """Refining from 8 to 24 nodes runs 16 new ones; the passes are the nodes, no more."""
+    for family in FAMILIES:
+        for row in usual(family, "integrated_gradients"):
+            nodes = max(a.notes["nodes"] for a in row)
+            assert row[0].cost.forwards == 2 + nodes
+            assert row[0].cost.backwards == T * nodes
+
+
+@pytest.mark.parametrize("first", METHODS)
+def test_a_method_costs_what_it_would_alone_while_the_model_ran_once(first: str) -> None:
+    f = FAMILIES["picture_and_table"]
+    alone = {m: usual("picture_and_table", m)[0][0].cost for m in METHODS}
+    engine = Engine(f.predictor())
+    problem = Problem(engine, f.cases(), f.targets)
+    claimed = 0
+    for m in (first, *METHODS):
+        rows = attributions(problem, as_explainer(m))
+        claimed += sum(row[0].cost.forwards for row in rows)
+        shared = rows[0][0].cost
+        assert (shared.forwards, shared.backwards) == (alone[m].forwards, alone[m].backwards), m
+    assert engine.cost.forwards < claimed
+
+
+def test_saliency_after_input_x_gradient_runs_nothing() -> None:
+    f = FAMILIES["picture"]
+    engine = Engine(f.predictor())
+    problem = Problem(engine, f.cases(), f.targets)
+    attributions(problem, as_explainer("input_x_gradient"))
+    before = (engine.cost.forwards, engine.cost.backwards)
+    row = attributions(problem, as_explainer("saliency"))[0]
+    assert (engine.cost.forwards, engine.cost.backwards) == before == (3, 6)
+    assert (row[0].cost.forwards, row[0].cost.backwards) == (1, 2)
+    for a, b in zip(row, usual("picture", "saliency")[0]):
+        assert torch.equal(a.maps["x"], b.maps["x"])
+
+
+def test_costs_add_up() -> None:
+    total = Cost(1, 2, 0.5, None) + Cost(3, 4, 0.25, 7)
+    assert total.as_dict() == {"forwards": 4, "backwards": 6, "seconds": 0.75, "peak_bytes": 7}
+    assert (Cost() + Cost()).peak_bytes is None
+
+
+def test_the_time_of_a_batch_is_shared() -> None:
+    f = FAMILIES["picture"]
+    rows = explain("smoothgrad", f.predictor(), f.cases(), f.targets)
+    assert len({row[0].cost.seconds for row in rows}) == 1
+    assert 0 < rows[0][0].cost.seconds < 60
+
+
+class Fails(nn.Module):
+    """Breaks inside a layer after a while."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise IndexError("list index out of range")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_hooks_are_gone_after_an_error_in_the_middle(method: str) -> None:
+    f = FAMILIES["picture"]
+    module = f.module()
+    module.parts["x"].second = Fails(module.parts["x"].second)
+    predictor = f.predictor(module)
+    engine = Engine(predictor)
+    problem = Problem(engine, f.cases(), f.targets)
+    with pytest.raises(ModelError, match=r"Fusion failed on inputs x \(2, 16, 16\): list index out of range") as caught:
+        attributions(problem, as_explainer(method))
+    assert isinstance(caught.value.__cause__, IndexError)
+    for m in (*module.modules(), *engine.module.modules()):
+        assert not m._forward_hooks
+        assert not m._backward_hooks
+    assert not engine._meters
+
+
+def test_outputs_of_cases_of_several_shapes_come_in_their_order() -> None:
+    f = FAMILIES["picture"]
+    cases = f.cases(4)
+    small = [c.replace(inputs={"x": c.inputs["x"][:, :12, :12]}) for c in cases[:2]]
+    mixed = [cases[0], small[1], cases[2], small[0]]
+    engine = Engine(f.predictor())
+    out = engine.outputs(mixed)
+    for case, row in zip(mixed, out):
+        torch.testing.assert_close(row, engine.outputs([case])[0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match=r"input 'x' has different shapes in one batch"):
+        Problem(engine, mixed, [ClassScore(0)])
+
+
+def test_perturbed_copies_need_bound_targets() -> None:
+    f = FAMILIES["picture"]
+    problem = Problem(Engine(f.predictor()), f.cases(), f.targets)
+    from pellucid.engine import Stream
+
+    with pytest.raises(UsageError, match="run the clean cases first"):
+        problem.engine.scores(Stream.of(problem.inputs), problem.objective)
+
+
+def test_squares_are_summed_beside_the_gradients() -> None:
+    f = FAMILIES["picture"]
+    problem = Problem(Engine(f.predictor()), f.cases(2), f.targets)
+    owner = torch.arange(2).repeat_interleave(3)
+    noisy = problem.noisy(0.1, "test")
+    copies = torch.arange(3).repeat(2)
+    weights = torch.tensor([0.5, 0.25, 0.25] * 2, dtype=torch.float64)
+    stream = problem.stream(owner, lambda i: noisy(owner[i], copies[i]))
+    got = problem.engine.gradients(stream, problem.objective, weights=weights, square=True)
+    each = [
+        problem.engine.gradients(
+            problem.stream(owner[i : i + 1], lambda _, i=i: noisy(owner[i : i + 1], copies[i : i + 1])), problem.objective
+        ).sums["x"][owner[i]]
+        for i in range(6)
+    ]
+    for b in range(2):
+        mine = torch.stack(each[3 * b : 3 * b + 3])
+        w = weights[:3].float().view(3, 1, 1, 1, 1)
+        torch.testing.assert_close(got.sums["x"][b], (w * mine).sum(0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(got.squares["x"][b], (w * mine**2).sum(0), rtol=1e-4, atol=1e-6)
