@@ -33,6 +33,22 @@ def test_the_lists_are_those_of_the_registries():
     assert sorted(listed("Metrics")) == sorted(pc.metrics().index)
     assert sorted(listed("Data sets")) == sorted(pc.datasets().index)
     assert sorted(listed("Networks")) == sorted(pc.networks().index)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    predictor = pc.Predictor(net.eval(), inputs=["x"], task="regression")
+    a = pc.explain(predictor, pc.Case(id="1", inputs={"x": torch.ones(1, 2, 2)}), method="saliency")
+    assert sorted(listed("Verdicts")) == sorted(a.checks)
+
+
+def test_every_public_name_on_a_page_is_there():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = {(p.name, name) for p in pages for name in re.findall(r"\bpc\.(\w+)", p.read_text(encoding="utf-8"))}
+    assert len(named) > 20
+    assert {(page, name) for page, name in named if name not in pc.__all__} == set()
+
+
+def test_the_versions_agree():
+    assert f"## [{pc.__version__}]" in text_of("CHANGELOG.md")
+    assert f"version: {pc.__version__}\n" in text_of("CITATION.cff")
 
 
 def test_every_trap_in_the_readme_is_a_test_and_every_such_test_is_in_the_readme():
