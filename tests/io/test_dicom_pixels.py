@@ -149,7 +149,7 @@ def test_an_undecodable_syntax_is_named_with_what_to_install(tmp_path):
 def test_truncated_pixel_data_are_refused(tmp_path):
     ds = dataset(np.zeros((8, 8), np.uint16))
     ds.PixelData = ds.PixelData[:100]
-    with pytest.raises(InputError, match=r"a\.dcm.*fewer|less than expected"):
+    with pytest.raises(InputError, match=r"a\.dcm: the pixel data are shorter"):
         read(write(ds, tmp_path / "a.dcm"))
 
 

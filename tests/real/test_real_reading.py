@@ -57,7 +57,7 @@ READ = {
     "highdicom_seg_image_ct_true_fractional.dcm": (1, 16, 16, 3),
 }  # fmt: skip
 REFUSED = {
-    "MR_truncated.dcm": "less than expected", "no_meta.dcm": "is not DICOM, or its header is damaged",
+    "MR_truncated.dcm": "shorter than the header says", "no_meta.dcm": "is not DICOM, or its header is damaged",
     "rtstruct.dcm": "RTSTRUCT: contours, not a picture", "test-SR.dcm": "SR: a report, not a picture",
 }  # fmt: skip
 

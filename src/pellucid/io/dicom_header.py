@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,6 +21,7 @@ _META = {
     "kernel": "ConvolutionKernel", "field_strength": "MagneticFieldStrength", "units": "Units",
     "rescale_type": "RescaleType",
 }  # fmt: skip
+_CODE = re.compile(r"[A-Za-z0-9_ ./+-]{1,24}")
 _NO_PIXELS = {
     "RTSTRUCT": "contours, not a picture: draw them as masks on the grid of their CT first",
     "SR": "a report, not a picture: read it with a DICOM SR tool such as highdicom",
@@ -77,7 +79,8 @@ def refuse_without_pixels(ds: Dataset, path: PathLike) -> None:
     """Raise InputError for reports, contours and whatever else has no picture in it."""
     if "PixelData" in ds or "FloatPixelData" in ds or "DoubleFloatPixelData" in ds:
         return
-    kind = str(ds.get("Modality", "") or UID(str(ds.get("SOPClassUID", ""))).name or "unknown kind")
+    uid = UID(str(ds.get("SOPClassUID", "")))
+    kind = code(ds.get("Modality")) or (uid.name if uid.is_valid and not uid.is_private else "") or "unknown"
     why = _NO_PIXELS.get(kind, "it has no pixel data, choose the image objects of the study")
     raise InputError(f"{path}: a DICOM object of kind {kind}: {why}")
 
@@ -86,10 +89,16 @@ def facts(ds: Dataset) -> dict[str, Any]:
     """The entries of the header that identify nobody, as plain values."""
     out: dict[str, Any] = {"format": "DICOM"}
     for name, keyword in _META.items():
-        value = ds.get(keyword)
-        if value is not None and str(value) != "":
-            out[name] = _plain(value)
+        value = _plain(ds.get(keyword))
+        if value is not None:
+            out[name] = value
     return out
+
+
+def code(value: Any) -> str | None:
+    """A short printable code as it is, else None: a damaged header can put the patient's name anywhere."""
+    text = "" if value is None else str(value)
+    return text if _CODE.fullmatch(text) else None
 
 
 def numbers(value: Any, n: int) -> tuple[float, ...] | None:
@@ -114,9 +123,14 @@ def functional(ds: Dataset, frame: int, group: str, keyword: str) -> Any:
     return None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> int | float | str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, float) or type(value).__name__ == "DSdecimal":
         return float(value)
-    return str(value) if isinstance(value, str) else ", ".join(str(v) for v in value)
+    if value is None or isinstance(value, str | bytes):
+        return code(value)
+    try:
+        return ", ".join(filter(None, (code(v) for v in value))) or None
+    except TypeError:
+        return None

@@ -11,7 +11,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 
 from pellucid.errors import InputError
 from pellucid.io.dicom_header import functional, numbers, parsing_header
-from pellucid.io.files import PathLike, parsing
+from pellucid.io.files import PathLike
 
 _WHAT_TO_INSTALL = (
     ("JPEG 2000", "pip install pylibjpeg pylibjpeg-openjpeg"),
@@ -35,16 +35,24 @@ def decode(ds: Dataset, path: PathLike) -> tuple[NDArray[Any], str]:
     except NotImplementedError:
         available = False
     if not available:
-        advice = next((a for name, a in _WHAT_TO_INSTALL if name in syntax.name), "convert it to an uncompressed one")
-        raise InputError(
-            f"{path}: its pixels are stored as {syntax.name} ({syntax}), which no installed decoder reads; {advice}"
-        )
-    with parsing(path, f"DICOM pixel data ({syntax.name})"):
-        values, info = decoder.as_array(ds, as_rgb=True)  # type: ignore[arg-type]
+        name = f"{syntax.name} ({syntax})" if syntax.is_valid else "an unknown transfer syntax"
+        advice = next((a for kind, a in _WHAT_TO_INSTALL if kind in name), "convert it to an uncompressed one")
+        raise InputError(f"{path}: its pixels are stored as {name}, which no installed decoder reads; {advice}")
+    with parsing_header(path, f"DICOM pixel data ({syntax.name})"):
+        try:
+            values, info = decoder.as_array(ds, as_rgb=True)  # type: ignore[arg-type]
+        except ValueError as error:
+            if "bytes of pixel data is less" not in str(error):
+                raise
+            raise InputError(
+                f"{path}: the pixel data are shorter than the header says; fetch the file again"
+            ) from error
         photometric = str(info["photometric_interpretation"])
+        samples = int(ds.get("SamplesPerPixel", 1))
         if photometric == "PALETTE COLOR":
-            values, photometric = apply_color_lut(values, ds), "RGB"
-        samples = 1 if photometric.startswith(("MONOCHROME", "PALETTE")) else values.shape[-1]
+            values, photometric, samples = apply_color_lut(values, ds)[..., :3], "RGB", 3
+        if samples not in (1, 3):
+            raise InputError(f"{path}: has {samples} samples per pixel; a picture has one (grey) or three (colour)")
         values = values.reshape(-1, int(ds.Rows), int(ds.Columns), *([samples] if samples > 1 else []))
     return values, photometric
 

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pellucid.core.geometry import Geometry
 from pellucid.errors import InputError, UsageError
 from pellucid.io.dicom_grid import Plane, grid, pixel_spacing, plane_of
-from pellucid.io.dicom_header import facts, functional, parsing_header
+from pellucid.io.dicom_header import code, facts, functional, parsing_header
 from pellucid.io.dicom_pixels import decode
 from pellucid.io.files import PathLike
 from pellucid.io.image import Image
@@ -33,7 +33,7 @@ def read_seg(ds: Dataset, path: PathLike, *, frame: int | None = None) -> Image:
         raise UsageError(f"{path}: a segmentation is read as a whole; leave frame={frame} out")
     kind = str(ds.get("SegmentationType", "BINARY"))
     if kind not in ("BINARY", "FRACTIONAL"):
-        raise InputError(f"{path}: a segmentation of type {kind} is not read; export it as BINARY")
+        raise InputError(f"{path}: a segmentation of type {code(kind)} is not read; export it as BINARY")
     stored, _ = decode(ds, path)
     with parsing_header(path, "a DICOM segmentation"):
         top = float(ds.get("MaximumFractionalValue", 1) or 1) if kind == "FRACTIONAL" else 1.0

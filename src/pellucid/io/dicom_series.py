@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pellucid.errors import InputError, UsageError
 from pellucid.io.dicom import read_dicom
 from pellucid.io.dicom_grid import grid, plane_of, sort_planes
-from pellucid.io.dicom_header import facts, open_header, parsing_header
+from pellucid.io.dicom_header import code, facts, open_header, parsing_header
 from pellucid.io.dicom_pixels import display_window, real_values
 from pellucid.io.files import PathLike
 from pellucid.io.image import Image
@@ -107,6 +107,7 @@ def _listing(found: dict[str, dict[Path, Dataset]]) -> str:
     lines = []
     for uid, files in found.items():
         ds = next(iter(files.values()))
-        number, text = ds.get("SeriesNumber"), str(ds.get("SeriesDescription", "") or "no description")
-        lines.append(f"{number if number is not None else uid} ({text}, {ds.get('Modality', '?')}, {len(files)} files)")
+        number, text = ds.get("SeriesNumber"), str(ds.get("SeriesDescription", "") or "no description")[:64]
+        modality = code(ds.get("Modality")) or "?"
+        lines.append(f"{number if number is not None else uid} ({text}, {modality}, {len(files)} files)")
     return "; ".join(lines)
