@@ -85,13 +85,16 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
         n, size, epochs, batch = (60, 64, s["full_epochs"], s["full_batch"]) if volume else (
             300, 224, s["full_epochs"], s["full_batch"]
         )  # fmt: skip
-    most = {"quick": 2, "demo": 8, "full": 30}["quick" if quick else "full" if full else "demo"]
+    most = {"quick": 2, "demo": 6, "full": 30}["quick" if quick else "full" if full else "demo"]
     if volume:
         most = min(most, 3)
     title, question = ABOUT[name]
     targets: list[Any] = ["predicted"]
     if volume:
         targets = [{"kind": "region", "k": k} for k in s.get("targets", (1,))]
+    methods: list[Any] = list(METHODS)
+    if not full:  # windows that overlap by a quarter, not by half: fewer passes on two cores
+        methods[methods.index("occlusion")] = {"occlusion": {"window": size // 6, "stride": size // 8}}
     metrics: list[Any] = list(METRICS) if len(s["inputs"]) > 1 else [m for m in METRICS if "share" not in m]
     return {
         "name": name,
@@ -103,7 +106,7 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
             "task": {"volume": "segmentation"}.get(name, name), "features": s.get("features", {}),
         },
         "train": {"epochs": epochs, "batch_size": batch, "augment": s.get("augment", [])},
-        "explain": {"cases": "test", "most": most, "methods": METHODS, "targets": targets, "background": 16},
+        "explain": {"cases": "test", "most": most, "methods": methods, "targets": targets, "background": 16},
         "evaluate": {"metrics": metrics, "region": s.get("region", "lesion"), "steps": 10 if quick else 20},
         "regions": s.get("regions", ["lesion", "anatomy"]),
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -139,7 +139,36 @@ class Intensity:
         return changed, mask
 
 
-AUGMENTATIONS: dict[str, type] = {"flip": Flip, "affine": Affine, "intensity": Intensity}
+@dataclass(frozen=True, kw_only=True)
+class DropInput:
+    """One input replaced by the batch's mean in some of the cases, so that the others have to be learnt from too.
+
+    A table that tells nearly all keeps a network from ever looking at the picture (modality dropout: Neverova et
+    al., 2016).
+
+    Attributes:
+        name: of the input, a picture or a table.
+        p: probability.
+    """
+
+    name: str = ""
+    p: float = 0.5
+    tables: ClassVar[bool] = True
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """Replace the input in some of the cases."""
+        if self.name not in images:
+            raise UsageError(f"augment 'drop_input': no input {self.name!r}; {nearest(self.name, images)}")
+        x = images[self.name]
+        dropped = (torch.rand(len(x), generator=generator) < self.p).to(x.device).reshape(-1, *[1] * (x.ndim - 1))
+        return images | {self.name: torch.where(dropped, x.mean(0, keepdim=True), x)}, mask
+
+
+AUGMENTATIONS: dict[str, type] = {
+    "flip": Flip, "affine": Affine, "intensity": Intensity, "drop_input": DropInput,
+}  # fmt: skip
 
 
 def as_augmentations(spec: Sequence[str | Mapping[str, Any] | Augmentation]) -> list[Augmentation]:

@@ -102,7 +102,7 @@ class Batches:
         data: name to tensor ``(N, …)``.
         batch_size: cases per batch.
         seed: of the order and the augmentation; None for validation, in order.
-        augment: applied to all inputs with spatial axes and to a mask.
+        augment: applied to all inputs with spatial axes and to a mask; to tables too where it says so.
         pin: whether batches lie in pinned memory, from which they are copied to a GPU in the background.
     """
 
@@ -143,10 +143,11 @@ class Batches:
             yield {k: v.pin_memory() for k, v in batch.items()} if self.pin else batch
 
     def _augmented(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        images = {k: v for k, v in batch.items() if k != TRUTH and v.ndim > 2}
-        if not self.augment or not images:
-            return batch
         mask = batch[TRUTH] if batch[TRUTH].ndim > 2 else None
+        inputs = {k: v for k, v in batch.items() if k != TRUTH}
         for change in self.augment:
-            images, mask = change(images, mask, generator)
-        return batch | images | ({} if mask is None else {TRUTH: mask})
+            seen = inputs if getattr(change, "tables", False) else {k: v for k, v in inputs.items() if v.ndim > 2}
+            if seen:
+                seen, mask = change(seen, mask, generator)
+                inputs |= seen
+        return inputs | {TRUTH: batch[TRUTH] if mask is None else mask}

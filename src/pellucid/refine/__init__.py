@@ -1,0 +1,1 @@
+"""Attribution in, Attribution out: what changes a map after it was made."""
