@@ -39,9 +39,9 @@ def test_bf16_finds_the_same_layers() -> None:
     x = {"x": torch.zeros(1, 1, 8, 8)}
     for precision in ("float32", "bf16", "float64"):
         engine = Engine(p, precision=precision)  # type: ignore[arg-type]
-        found = engine.layers(engine.stack_inputs(x) if hasattr(engine, "stack_inputs") else {k: v.to(engine.dtype) for k, v in x.items()})
-        assert [layer.name for layer in found if layer.final] == ["2"]
-        assert engine.layer_for("x", {k: v.to(engine.dtype) for k, v in x.items()}).name == "1"
+        inputs = {k: v.to(engine.dtype) for k, v in x.items()}
+        assert [layer.name for layer in engine.layers(inputs) if layer.final] == ["2"]
+        assert engine.layer_for("x", inputs).name == "1"
 
 
 def test_float64_runs_in_float64() -> None:
