@@ -107,7 +107,7 @@ def curves(
     total = sum(v[0, 0].numel() for v in images.values())
     counts = (torch.arange(steps + 1).double() * total / steps).round().long()
     none, everything = torch.zeros(2, dtype=torch.long), torch.tensor([False, True])
-    ends = objective.run(images, filled, torch.zeros((1, total), dtype=torch.long), none, none, everything)
+    ends = objective.run(images, filled, torch.zeros((1, total), dtype=torch.int32), none, none, everything)
     permutation = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     rows = []
     for i in usable:
@@ -116,8 +116,8 @@ def curves(
         if maps[i].signed and whole < empty and problem.predictor.task != "classification":
             values = -values
         values = torch.where(known, values, torch.full_like(values, -torch.inf))[permutation]
-        rank = torch.empty(total, dtype=torch.long)
-        rank[permutation[values.argsort(descending=True, stable=True)]] = torch.arange(total)
+        rank = torch.empty(total, dtype=torch.int32)
+        rank[permutation[values.argsort(descending=True, stable=True)]] = torch.arange(total, dtype=torch.int32)
         rows.append(rank)
     inner = torch.arange(1, steps)
     which = torch.arange(len(usable)).repeat_interleave(2 * len(inner))
