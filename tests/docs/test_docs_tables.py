@@ -17,10 +17,13 @@ from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.fill import KINDS, Fill
 from pellucid.core.metric import METRICS
 from pellucid.core.verdict import Thresholds
+from pellucid.data.zones import ZONES
 from pellucid.explain.make import as_explainer
 from pellucid.study import recipe as recipes
 from pellucid.study.recipe import load_recipe
 from pellucid.study.store import TABLES
+from pellucid.train.augment import AUGMENTATIONS
+from pellucid.train.losses import BY_TASK
 
 
 def by_name(rows, key="name"):
@@ -153,6 +156,17 @@ def test_recipe_keys_are_those_of_the_models_with_their_defaults(title):
             assert said == "none", key
         else:
             assert code(said)[0] in (str(default), repr(default), f'"{default}"'), key
+
+
+def test_words_in_the_cells_are_those_that_the_code_knows():
+    def words(title, key):
+        cell = by_name(tables(section("docs/howto-recipe.md", title))[0], "key")[key]["meaning"]
+        return {w for w in code(cell) if w.isidentifier()}
+
+    assert words("`train`", "augment") == set(AUGMENTATIONS)
+    assert words("`train`", "loss") == {name for names in BY_TASK.values() for name in names}
+    assert words("`data`", "zones") == set(ZONES)
+    assert words("`evaluate`", "thresholds") == set(Thresholds.__dataclass_fields__)
 
 
 def test_the_recipe_on_the_page_is_a_recipe():
