@@ -1,0 +1,33 @@
+"""Trap: pytorch-grad-cam's context manager swallows an IndexError; the caller gets nothing, and no word."""
+
+from __future__ import annotations
+
+import pytest
+from torch import Tensor, nn
+
+from contract.families import FAMILIES, METHODS, explain
+from pellucid.errors import ModelError
+
+F = FAMILIES["picture"]
+
+
+class Broken(nn.Module):
+    """Fails on larger batches only: past the first look at the model."""
+
+    def __init__(self, inner: nn.Module, error: Exception) -> None:
+        super().__init__()
+        self.inner, self.error = inner, error
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            raise self.error
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("error", [IndexError("index 7 is out of range"), KeyError("age"), ZeroDivisionError("division by zero")])
+def test_errors_propagate_with_their_cause(method: str, error: Exception) -> None:
+    with pytest.raises(ModelError, match="Broken failed on inputs x") as caught:
+        explain(method, F.predictor(Broken(F.module(), error).eval()), F.cases(), F.targets)
+    assert type(caught.value.__cause__) is type(error)
+    assert str(error) in str(caught.value)

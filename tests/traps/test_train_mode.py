@@ -1,0 +1,34 @@
+"""Trap: Captum runs integrated gradients with batch norm in train mode; a batch then differs from its cases."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+
+from contract.families import FAMILIES, METHODS, explain, gap, usual
+
+F = FAMILIES["picture"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_always_in_eval_mode_with_a_warning(method: str) -> None:
+    module = F.module().train()
+    statistics = {k: v.clone() for k, v in module.state_dict().items() if "running" in k or "tracked" in k}
+    with pytest.warns(UserWarning, match="Fusion is in train mode; Pellucid explains a copy in eval mode"):
+        rows = explain(method, F.predictor(module), F.cases(), F.targets)
+    assert module.training
+    assert all(torch.equal(v, module.state_dict()[k]) for k, v in statistics.items())
+    for x, y in zip(rows, usual("picture", method)):
+        assert max(gap(a, b) for a, b in zip(x, y)) == 0
+
+
+def test_captum_still_does() -> None:
+    module = F.module().train()
+    x = torch.stack([c.inputs["x"] for c in F.cases()])
+    before = module.parts["x"].norm.running_mean.clone()
+    ig = CaptumIntegratedGradients(module)
+    together = ig.attribute(x, target=0, n_steps=8)[0]
+    alone = ig.attribute(x[:1], target=0, n_steps=8)[0]
+    assert float((together - alone).abs().max()) > 0.05 * float(alone.abs().max())
+    assert not torch.equal(before, module.parts["x"].norm.running_mean)
