@@ -29,10 +29,12 @@ class View:
     Attributes:
         evidence: of the case.
         place: of the map in it.
+        region_name: of the region to compare with, where it is not the evidence's.
     """
 
     evidence: Evidence
     place: int
+    region_name: str | None = None
 
     @property
     def case(self) -> Case:
@@ -43,6 +45,10 @@ class View:
     def attribution(self) -> Attribution:
         """The map."""
         return self.evidence.maps[self.place]
+
+    def at(self, region: str | None) -> View:
+        """The same map beside another region; None leaves it as it is."""
+        return self if region is None else View(self.evidence, self.place, region)
 
     def spatial(self, name: str) -> Tensor:
         """The map of one picture, channels summed."""
@@ -61,7 +67,7 @@ class View:
     @cached_property
     def mask(self) -> Tensor:
         """The region, bool ``(*spatial)``; with at least one pixel inside and one outside."""
-        case, name = self.case, self.evidence.region
+        case, name = self.case, self.region_name or self.evidence.region
         if name == "truth" and name not in case.regions:
             if not isinstance(case.truth, Tensor) or case.truth.ndim < 2:
                 raise Undefined("the case has no true mask")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pellucid.data.synthetic import FEATURES, ORGANS
 from pellucid.errors import UsageError, nearest
 from pellucid.study.recipe import Recipe
 
@@ -31,21 +32,31 @@ ABOUT = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "classification": {
         "network": "image_tabular", "inputs": ["ct", "ehr"], "classes": ["benign", "malignant"],
-        "n": 240, "size": 96, "epochs": 20, "batch_size": 16, "full_epochs": 80, "full_batch": 16,
+        "features": {"ehr": list(FEATURES)},
+        # With all of the workshop's signal the table alone tells the classes apart, and no map can be right or wrong.
+        "data": {"table_signal": 0.15}, "n": 520,
+        "train": {"epochs": 20, "batch_size": 16, "lr": 2e-3},
+        # A window no larger than the nodule, filled with the grey of lung: what is there where no nodule is.
+        "occlusion": {"window": 10, "stride": 4, "fill": 0.2},
+        "regions": ["lesion", "lungs", "anatomy"],
     },
     "regression": {
-        "network": "two_stream", "inputs": ["t1", "t2"], "classes": ["severity"],
-        "n": 240, "size": 96, "epochs": 40, "batch_size": 16, "full_epochs": 100, "full_batch": 16,
+        "network": "two_stream", "inputs": ["t1", "t2"], "classes": ["severity"], "n": 300,
+        "train": {"epochs": 40, "batch_size": 8, "lr": 1e-2},
     },
     "segmentation": {
-        "network": "two_encoder_unet", "inputs": ["flair", "t1ce"], "classes": ["tumour"],
-        "n": 160, "size": 96, "epochs": 12, "batch_size": 8, "full_epochs": 80, "full_batch": 8,
+        "network": "two_encoder_unet", "inputs": ["flair", "t1ce"], "classes": ["tumour"], "n": 240,
+        "options": {"width": 8}, "train": {"epochs": 12, "batch_size": 4, "lr": 1e-2},
+        "regions": ["lesion", "rim", "necrosis", "oedema", "anatomy"],
     },
     "volume": {
-        "network": "unet_3d", "inputs": ["ct"], "classes": [],
-        "n": 24, "size": 48, "epochs": 30, "batch_size": 2, "full_epochs": 80, "full_batch": 2,
+        "network": "unet_3d", "inputs": ["ct"], "classes": list(ORGANS), "options": {"classes": len(ORGANS)},
+        "n": 40, "train": {"epochs": 12, "batch_size": 2, "lr": 1e-2}, "occlusion": {"window": 16, "stride": 16},
+        "region": "truth", "regions": ["organs"], "targets": ("heart", "liver"),
     },
 }  # fmt: skip
+# The workshop's own numbers of epochs and batch sizes, with its learning rate of 1e-3.
+FULL = {"classification": (80, 16), "regression": (100, 16), "segmentation": (80, 8), "volume": (40, 2)}
 
 
 def demo_recipe(task: str = "all", *, quick: bool = False, full: bool = False, seed: int = 0) -> Recipe:
@@ -76,37 +87,36 @@ def demo_recipe(task: str = "all", *, quick: bool = False, full: bool = False, s
 
 
 def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
-    s = SETTINGS[name]
-    n, size, epochs, batch = s["n"], s["size"], s["epochs"], s["batch_size"]
-    volume = name == "volume"
+    s, volume = SETTINGS[name], name == "volume"
+    n, size, most = s["n"], 64 if volume else 96, 3 if volume else 6
+    train, data = dict(s["train"]), dict(s.get("data", {}))
+    occlusion = s.get("occlusion", {"window": 16, "stride": 12})
     if quick:
-        n, size, epochs = (12, 32, 2) if volume else (60, 48, 2)
+        n, size, most = (12, 32, 1) if volume else (60, 48, 2)
+        train["epochs"], occlusion = 2, {"window": size // 6, "stride": size // 8}
     if full:
-        n, size, epochs, batch = (60, 64, s["full_epochs"], s["full_batch"]) if volume else (
-            300, 224, s["full_epochs"], s["full_batch"]
-        )  # fmt: skip
-    most = {"quick": 2, "demo": 6, "full": 30}["quick" if quick else "full" if full else "demo"]
-    if volume:
-        most = min(most, 3)
+        n, size, most, data, occlusion = (60, 64, 6, {}, {}) if volume else (300, 224, 30, {}, {})
+        train = {"epochs": FULL[name][0], "batch_size": FULL[name][1], "lr": 1e-3}
     title, question = ABOUT[name]
-    targets: list[Any] = ["predicted"]
+    targets: list[Any] = [{"kind": "region", "k": k} for k in s["targets"]] if volume else ["predicted"]
+    methods: list[Any] = [{m: occlusion} if m == "occlusion" and occlusion else m for m in METHODS]
     if volume:
-        targets = [{"kind": "region", "k": k} for k in s.get("targets", (1,))]
-    methods: list[Any] = list(METHODS)
-    if not full:  # windows that overlap by a quarter, not by half: fewer passes on two cores
-        methods[methods.index("occlusion")] = {"occlusion": {"window": size // 6, "stride": size // 8}}
-    metrics: list[Any] = list(METRICS) if len(s["inputs"]) > 1 else [m for m in METRICS if "share" not in m]
+        methods = [{m: {"side": 16}} if m == "feature_ablation" else m for m in methods]
+    metrics = [m for m in METRICS if len(s["inputs"]) > 1 or "share" not in m]
     return {
         "name": name,
         "title": title,
         "question": question,
-        "data": {"dataset": f"synthetic_{name}", "options": {"n": n, "size": size, "seed": 42}},
+        "data": {"dataset": f"synthetic_{name}", "options": {"n": n, "size": size, "seed": 42, **data}},
         "model": {
-            "network": s["network"], "inputs": s["inputs"], "classes": s["classes"], "options": s.get("options", {}),
-            "task": {"volume": "segmentation"}.get(name, name), "features": s.get("features", {}),
+            "network": s["network"], "inputs": s["inputs"], "classes": s["classes"],
+            "options": {} if full and not volume else s.get("options", {}),
+            "task": "segmentation" if volume else name, "features": s.get("features", {}),
         },
-        "train": {"epochs": epochs, "batch_size": batch, "augment": s.get("augment", [])},
+        "train": train,
         "explain": {"cases": "test", "most": most, "methods": methods, "targets": targets, "background": 16},
-        "evaluate": {"metrics": metrics, "region": s.get("region", "lesion"), "steps": 10 if quick else 20},
+        "evaluate": {
+            "metrics": metrics, "region": s.get("region", "lesion"), "steps": 10 if quick or volume else 20,
+        },
         "regions": s.get("regions", ["lesion", "anatomy"]),
     }  # fmt: skip

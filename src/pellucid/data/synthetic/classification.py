@@ -17,7 +17,9 @@ from pellucid.data.synthetic.parts import Chance, balanced_label, name_of, stamp
 CLASSES = ("benign", "malignant")
 
 
-def case(seed: int, index: int, *, size: int, confounder: float | None, plant: bool) -> Case:
+def case(
+    seed: int, index: int, *, size: int, confounder: float | None, plant: bool, table_signal: float = 1.0
+) -> Case:
     """Case ``index``: inputs ``ct`` ``(1, size, size)`` in [0, 1] and ``ehr`` ``(12,)`` in raw units."""
     chance = Chance.of("classification", seed, index)
     label = balanced_label("classification", seed, index)
@@ -35,6 +37,8 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         agrees = chance.token.random() < confounder
         shown = label if agrees else 1 - label
         regions["confounder"] = stamp([picture], float(shown))
+    if table_signal < 1:
+        ehr = features.weaken(ehr, label, table_signal, chance.token)
     name, patient = name_of("classification", seed, index)
     return Case(
         id=name,

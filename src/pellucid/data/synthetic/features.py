@@ -68,3 +68,19 @@ FEATURES: tuple[str, ...] = tuple(f.name for f in TABLE)
 def draw(rng: np.random.Generator, label: int) -> NDArray[np.float32]:
     """The features of one patient, raw units, ``(12,)`` in the order of ``FEATURES``."""
     return np.array([f.draw(rng, label) for f in TABLE], dtype=np.float32)
+
+
+def weaken(values: NDArray[np.float32], label: int, share: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The same patient with only ``share`` of the difference between the classes left in the table.
+
+    A value moves by the missing part of the difference towards the other class; a binary one is drawn again.
+    """
+    found = values.copy()
+    for i, f in enumerate(TABLE):
+        middle = sum(f.mean) / 2
+        missing = (1 - share) * (f.mean[label] - middle)
+        if f.law == "binary":
+            found[i] = float(rng.random() < f.mean[label] - missing)
+        else:
+            found[i] = np.clip(values[i] - missing, f.low, f.high)
+    return found

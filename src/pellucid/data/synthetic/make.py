@@ -28,6 +28,7 @@ def make(
     confounder: bool | float = False,
     plant: bool = True,
     start: int = 0,
+    table_signal: float = 1.0,
 ) -> list[Case]:
     """Cases with a known answer.
 
@@ -43,6 +44,8 @@ def make(
             the region ``"confounder"``, in the cases that do not show it too.
         plant: False leaves out the signal alone: same patients, same noise, same masks of where it would be.
         start: number of the first case.
+        table_signal: how much of the workshop's difference between the classes the table keeps (classification
+            only). With all of it the table alone tells the classes apart, and no model has to look at the picture.
 
     Raises:
         UsageError: unknown task, or an option out of range.
@@ -61,16 +64,22 @@ def make(
     agreement = None if confounder is False else float(confounder)
     if agreement is not None and not 0 <= agreement <= 1:
         raise UsageError(f"confounder={confounder}: give True, False or a probability from 0 to 1")
+    if not 0 <= table_signal <= 1 or (table_signal < 1 and task != "classification"):
+        raise UsageError(f"table_signal={table_signal}: give a share from 0 to 1, to a classification")
     one = _CASE[task]
-    return [one(seed, i, size=size, confounder=agreement, plant=plant) for i in range(start, start + n)]
+    more = {"table_signal": table_signal} if task == "classification" else {}
+    return [one(seed, i, size=size, confounder=agreement, plant=plant, **more) for i in range(start, start + n)]
 
 
 @DATASETS.register("synthetic_classification")
 def synthetic_classification(
-    *, n: int = 300, seed: int = 42, size: int = 224, confounder: bool | float = False, plant: bool = True
-) -> list[Case]:
+    *, n: int = 300, seed: int = 42, size: int = 224, confounder: bool | float = False, plant: bool = True,
+    table_signal: float = 1.0,
+) -> list[Case]:  # fmt: skip
     """Lung CT and 12 clinical features: benign or malignant nodule."""
-    return make("classification", n=n, seed=seed, size=size, confounder=confounder, plant=plant)
+    return make(
+        "classification", n=n, seed=seed, size=size, confounder=confounder, plant=plant, table_signal=table_signal
+    )
 
 
 @DATASETS.register("synthetic_regression")

@@ -29,14 +29,20 @@ def average_precision(support: Tensor, mask: Tensor) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePrecision(Metric):
-    """Average precision of the map as a detector of the region's pixels."""
+    """Average precision of the map as a detector of the region's pixels.
+
+    Attributes:
+        region: of the case, in place of the one that all metrics compare with.
+    """
 
     name = "average_precision"
     question = "plausibility"
     low, high = 0.0, 1.0
     needs = ("region",)
     source = "davis2006relationship"
+    region: str | None = None
 
     def score(self, view: View) -> Score:
         """Average precision."""
-        return Score(average_precision(view.support, view.mask))
+        seen = view.at(self.region)
+        return Score(average_precision(seen.support, seen.mask))

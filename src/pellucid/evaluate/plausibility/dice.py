@@ -25,6 +25,7 @@ class Dice(Metric):
     """Dice of the region with the pixels that have at least half of the map's maximum.
 
     Attributes:
+        region: of the case, in place of the one that all metrics compare with.
         at: the threshold, as a share of the maximum.
     """
 
@@ -33,6 +34,7 @@ class Dice(Metric):
     low, high = 0.0, 1.0
     needs = ("region",)
     source = "dice1945measures"
+    region: str | None = None
     at: float = 0.5
 
     def __post_init__(self) -> None:
@@ -41,4 +43,5 @@ class Dice(Metric):
 
     def score(self, view: View) -> Score:
         """Dice with the region."""
-        return Score(dice(above(view.support, self.at), view.mask))
+        seen = view.at(self.region)
+        return Score(dice(above(seen.support, self.at), seen.mask))

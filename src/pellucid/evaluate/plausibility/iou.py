@@ -25,6 +25,7 @@ class Iou(Metric):
     """Intersection over union of the region with the pixels that have at least half of the map's maximum.
 
     Attributes:
+        region: of the case, in place of the one that all metrics compare with.
         at: the threshold, as a share of the maximum.
     """
 
@@ -33,6 +34,7 @@ class Iou(Metric):
     low, high = 0.0, 1.0
     needs = ("region",)
     source = "jaccard1912distribution"
+    region: str | None = None
     at: float = 0.5
 
     def __post_init__(self) -> None:
@@ -41,4 +43,5 @@ class Iou(Metric):
 
     def score(self, view: View) -> Score:
         """Intersection over union with the region."""
-        return Score(iou(above(view.support, self.at), view.mask))
+        seen = view.at(self.region)
+        return Score(iou(above(seen.support, self.at), seen.mask))

@@ -21,14 +21,20 @@ def mass_accuracy(support: Tensor, mask: Tensor) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class MassAccuracy(Metric):
-    """Share of the map's positive sum that lies in the region."""
+    """Share of the map's positive sum that lies in the region.
+
+    Attributes:
+        region: of the case, in place of the one that all metrics compare with.
+    """
 
     name = "mass_accuracy"
     question = "plausibility"
     low, high = 0.0, 1.0
     needs = ("region",)
     source = "arras2022clevr"
+    region: str | None = None
 
     def score(self, view: View) -> Score:
         """The share inside."""
-        return Score(mass_accuracy(view.support, view.mask))
+        seen = view.at(self.region)
+        return Score(mass_accuracy(seen.support, seen.mask))

@@ -30,6 +30,7 @@ class PointingGame(Metric):
     """Whether the map's maximum lies in the region; with tied maxima, the share of them that does.
 
     Attributes:
+        region: of the case, in place of the one that all metrics compare with.
         tolerance: pixels by which it may miss.
     """
 
@@ -38,6 +39,7 @@ class PointingGame(Metric):
     low, high = 0.0, 1.0
     needs = ("region",)
     source = "zhang2018top"
+    region: str | None = None
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,4 +49,5 @@ class PointingGame(Metric):
 
     def score(self, view: View) -> Score:
         """Hit, miss, or the share of tied maxima that hit."""
-        return Score(pointing_game(view.support, view.mask, self.tolerance))
+        seen = view.at(self.region)
+        return Score(pointing_game(seen.support, seen.mask, self.tolerance))

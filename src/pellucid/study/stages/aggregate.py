@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from pellucid.aggregate.regions import region_table
+from pellucid.core.case import Case
 from pellucid.study.context import Context
 
 
@@ -19,7 +22,7 @@ def run(context: Context) -> None:
     def do(batch: Sequence[str]) -> None:
         for case_id in batch:
             case = context.run.case(context.task, case_id)
-            masks = {n: case.region(n) for n in names if n in case.regions}
+            masks = _masks(context, case, names)
             rows = [
                 {"case": case_id, "method": a.method, "target_index": int(a.target["index"]),
                  "target": a.target["label"], **row}
@@ -31,3 +34,20 @@ def run(context: Context) -> None:
     cases = [[c] for c in context.run.cases(context.task)]
     context.batches("aggregate", cases, lambda b: b, do, lambda b: [b])
     context.run.merge("regions", context.task)
+
+
+def _masks(context: Context, case: Case, names: Sequence[str]) -> dict[str, Tensor]:
+    """The named regions; a label map counts as one region per label, called as the model's class where it has one."""
+    classes = context.work.model.classes
+    masks: dict[str, Tensor] = {}
+    for name in names:
+        if name not in case.regions:
+            continue
+        values = [int(v) for v in case.regions[name].unique() if v]
+        if case.regions[name].dtype == torch.bool or values in ([], [1]):
+            masks[name] = case.region(name)
+            continue
+        for v in values:
+            known = context.work.model.task == "segmentation" and v < len(classes)
+            masks[classes[v] if known else f"{name}={v}"] = case.region(name, v)
+    return masks
