@@ -196,6 +196,13 @@ class Problem:
         z = (x - self.predictor.reference(name, x)) / unit
         return (z.amax(1, keepdim=True) - z.amin(1, keepdim=True)) * unit
 
+    def per_sd(self, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Gradients ``(B, T, …)``, a table's per standard deviation of each column: no column gains by its unit."""
+        return {
+            k: g * self.predictor.unit(k, self.inputs[k])[:, None] if k in self.tables else g
+            for k, g in grads.items()
+        }
+
     def noisy(self, share: float, purpose: str) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """A function ``(owner, copy) → inputs`` that adds ``N(0, (share · scale)²)`` to every input."""
 

@@ -12,6 +12,8 @@ from pellucid.engine.problem import Problem
 class Saliency(Explainer):
     """``|∂y/∂x|``: how much the output would change with each value, whatever the direction.
 
+    For a table per standard deviation of the column, so that its unit does not matter.
+
     Budget: 1 forward, 1 backward per target. Source: simonyan2014deep.
 
     Attributes:
@@ -25,5 +27,5 @@ class Saliency(Explainer):
 
     def attribute(self, problem: Problem) -> Result:
         """The derivative's magnitude."""
-        grads = problem.gradient.sums
+        grads = problem.per_sd(problem.gradient.sums)
         return Result({k: g if self.keep_sign else g.abs() for k, g in grads.items()})

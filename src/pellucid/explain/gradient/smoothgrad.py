@@ -15,6 +15,8 @@ from pellucid.engine.problem import Problem
 class SmoothGrad(Explainer):
     """The mean gradient over copies with ``N(0, (noise · (max − min))²)`` added.
 
+    For a table per standard deviation of the column, so that its unit does not matter.
+
     Budget: 1 forward, ``samples`` gradients. Source: smilkov2017smoothgrad.
 
     Attributes:
@@ -44,4 +46,5 @@ class SmoothGrad(Explainer):
 
         stream = problem.stream(owner, make)
         weights = torch.full((len(owner),), 1 / self.samples, dtype=torch.float64)
-        return Result(problem.engine.gradients(stream, problem.objective, weights=weights).sums)
+        mean = problem.engine.gradients(stream, problem.objective, weights=weights).sums
+        return Result(problem.per_sd(mean))
