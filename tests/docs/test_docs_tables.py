@@ -40,13 +40,14 @@ def test_methods_have_a_row_each_with_their_source():
         assert all(row.values()), f"{name}: an empty cell"
 
 
-def test_options_of_methods_are_the_fields_with_their_defaults():
+@pytest.mark.parametrize(("page", "registry"), [("methods", EXPLAINERS), ("metrics", METRICS)], ids=["methods", "metrics"])
+def test_options_are_the_fields_with_their_defaults(page, registry):
     documented = {
         (code(r["name"])[0], code(r["option"])[0]): code(r["default"])[0]
-        for r in tables(section("docs/reference-methods.md", "Options"))[0]
+        for r in tables(section(f"docs/reference-{page}.md", "Options"))[0]
     }
     real = {}
-    for name, cls in EXPLAINERS.items():
+    for name, cls in registry.items():
         for field in dataclasses.fields(cls):
             value = getattr(cls(), field.name)
             real[name, field.name] = value.kind if isinstance(value, Fill) else str(value)
