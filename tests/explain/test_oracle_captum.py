@@ -30,6 +30,7 @@ from pellucid.explain.perturbation.feature_ablation import FeatureAblation
 from pellucid.explain.perturbation.occlusion import Occlusion
 from pellucid.explain.shapley.gradient_shap import GradientShap
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
 K = 2
 NAMES = ["picture", "two_pictures", "volume"]
 

@@ -11,6 +11,7 @@ from pellucid.core.target import ClassScore
 from pellucid.explain.cam.grad_cam import GradCam
 from pellucid.explain.perturbation.occlusion import Occlusion
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
 K = 2
 
 
