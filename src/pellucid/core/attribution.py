@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,4 +88,6 @@ class Attribution:
 
     def plot(self, case: Any = None, **options: Any) -> Any:
         """A Matplotlib figure of the maps, over the case's pictures if it is given."""
+        if "plot" not in SERVICES:
+            importlib.import_module("pellucid.report")
         return SERVICES["plot"](self, case, **options)

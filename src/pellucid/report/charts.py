@@ -1,0 +1,201 @@
+"""Charts that are no pictures: signed bars, learning curve, true against predicted, shares, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
+from pellucid.errors import InputError
+from pellucid.report.shade import unit_of, warnings_of
+from pellucid.report.style import AGAINST, FOR, GRID, INK, MARKERS, QUIET, SERIES, canvas, house_style
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One number with its interval (None where there is none) and the name beside it."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    apart: bool = False
+
+
+def feature_names(case: Case | None, name: str, n: int, given: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """Names of a table's columns: those given, else the case's ``meta["features"]``, else their numbers."""
+    meta = {} if case is None else case.meta
+    known = (given or {}).get(name) or dict(meta.get("features") or {}).get(name) or []
+    return [str(f) for f in known] if len(known) == n else [f"{name}[{i}]" for i in range(n)]
+
+
+def table_bars(
+    maps: Sequence[Attribution],
+    case: Case | None,
+    *,
+    name: str | None = None,
+    features: Mapping[str, Sequence[str]] | None = None,
+    units: Sequence[str] = (),
+    columns: int = 4,
+) -> Figure:
+    """Tabular attributions as signed horizontal bars, one panel per map, with the case's values beside the names.
+
+    Every panel has its own axis, because methods differ in unit; red bars speak for, blue and hatched ones against.
+
+    Args:
+        maps: attributions of one case that have the table.
+        case: whose values stand beside the names.
+        name: of the table; the first one by default.
+        features: table to column names.
+        units: of each map's numbers.
+        columns: panels in a row.
+    """
+    if not maps or not any(m.tables for m in maps):
+        raise InputError("no map of a table to draw; give attributions of a method that explains tables")
+    table = name if name is not None else next(m.tables[0] for m in maps if m.tables)
+    maps = [m for m in maps if table in m.maps]
+    if case is not None and table not in case.inputs:
+        raise InputError(f"case {case.id}: the map is of table {table!r}, the case has {', '.join(case.inputs)}")
+    n = len(maps[0].maps[table])
+    labels = feature_names(case, table, n, features)
+    if case is not None:
+        labels = [f"{f} = {_short(float(v))}" for f, v in zip(labels, case.inputs[table])]
+    across = min(columns, len(maps))
+    down = -(-len(maps) // across)
+    with house_style():
+        figure = canvas(2.0 + 1.75 * across, down * (0.62 + 0.17 * n))
+        grid = figure.subplots(down, across, sharey=True, squeeze=False)
+        for k, axis in enumerate(grid.flat):
+            if k >= len(maps):
+                axis.set_visible(False)
+                continue
+            unit = units[k] if units else unit_of(maps[k])
+            _signed(axis, maps[k].maps[table].numpy(), title=maps[k].method, unit=unit, flags=maps[k].flags)
+        for axis in grid[:, 0]:
+            axis.set_yticks(np.arange(n), labels)
+        grid[0, 0].invert_yaxis()
+        return figure
+
+
+def learning_curve(history: pd.DataFrame) -> Figure:
+    """Losses by epoch, and the validation metric beside them; the epoch that was kept is marked."""
+    with house_style():
+        has_metric = "val_metric" in history and history["val_metric"].notna().any()
+        figure = canvas(7.0 if has_metric else 3.8, 2.3)
+        axes = np.atleast_1d(figure.subplots(1, 2 if has_metric else 1))
+        losses = [c for c in ("train_loss", "val_loss") if c in history]
+        for k, column in enumerate(losses):
+            axes[0].plot(history["epoch"], history[column], color=SERIES[k], linestyle=("-", "--")[k],
+                         label=column.removesuffix("_loss").replace("val", "validation").replace("train", "training"))  # fmt: skip
+        axes[0].set(xlabel="epoch", title="Loss")
+        axes[0].legend()
+        if has_metric:
+            axes[1].plot(history["epoch"], history["val_metric"], color=SERIES[2])
+            metric = str(history["metric"].iloc[0]) if "metric" in history else "metric"
+            axes[1].set(xlabel="epoch", title=f"Validation {metric}")
+        if "val_loss" in history and history["val_loss"].notna().any():
+            best = history.loc[history["val_loss"].idxmin(), "epoch"]
+            for axis in axes:
+                axis.axvline(best, color=QUIET, linewidth=0.8, linestyle=":")
+            axes[0].annotate("kept", (best, 1), xycoords=("data", "axes fraction"), xytext=(2, -1),
+                             textcoords="offset points", fontsize=7.5, color=QUIET, va="top")  # fmt: skip
+        for axis in axes:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _grid(axis)
+        return figure
+
+
+def score_scatter(truth: Sequence[float], predicted: Sequence[float], *, name: str = "score") -> Figure:
+    """Predicted against true scores, with the line on which they are equal."""
+    with house_style():
+        figure = canvas(3.4, 3.2)
+        axis = figure.subplots()
+        both = np.concatenate([np.asarray(truth, float), np.asarray(predicted, float)])
+        low, high = float(both.min()), float(both.max())
+        pad = 0.05 * (high - low or 1.0)
+        axis.plot([low - pad, high + pad], [low - pad, high + pad], color=QUIET, linewidth=0.8, linestyle=":")
+        axis.scatter(truth, predicted, s=14, color=SERIES[0], alpha=0.75, linewidths=0)
+        axis.set(xlabel=f"true {name}", ylabel=f"predicted {name}", xlim=(low - pad, high + pad),
+                 ylim=(low - pad, high + pad), aspect="equal")  # fmt: skip
+        _grid(axis)
+        return figure
+
+
+def shares(panels: Mapping[str, Sequence[Bar]]) -> Figure:
+    """Shares by modality: one panel per input, one line per method with its interval; model-side measures apart."""
+    with house_style():
+        rows = len(next(iter(panels.values())))
+        figure = canvas(1.9 + 2.3 * len(panels), 0.75 + 0.21 * rows)
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axis, (name, bars) in zip(axes, panels.items()):
+            for y, bar in enumerate(bars):
+                colour = INK if bar.apart else SERIES[0]
+                if not np.isfinite(bar.value):
+                    axis.text(0.01, y, "–", va="center", color=QUIET)
+                    continue
+                axis.barh(y, bar.value, height=0.62, color=colour, alpha=0.35 if not bar.apart else 0.25,
+                          hatch="//" if bar.apart else None, edgecolor=colour, linewidth=0.6)  # fmt: skip
+                if bar.low is not None and bar.high is not None:
+                    axis.plot([bar.low, bar.high], [y, y], color=INK, linewidth=1.1)
+            top = max([b.high if b.high is not None else b.value for b in bars if np.isfinite(b.value)] or [1.0])
+            axis.set(xlim=(min(0, min([b.value for b in bars if np.isfinite(b.value)] or [0])), max(1.0, top)),
+                     xlabel="share of the whole")  # fmt: skip
+            axis.set_title(name, parse_math=False)
+            axis.set_yticks(range(rows), [b.name for b in bars])
+            _grid(axis, x=True, y=False)
+        axes[0].invert_yaxis()
+        return figure
+
+
+def cost_scatter(points: Sequence[tuple[str, float, Bar]], *, metric: str, arrow: str) -> Figure:
+    """Passes of a map against a faithfulness measure with its interval; controls hollow."""
+    with house_style():
+        figure = canvas(5.6, 3.0)
+        axis = figure.subplots()
+        for k, (name, passes, bar) in enumerate(points):
+            colour = QUIET if bar.apart else SERIES[k % len(SERIES)]
+            error = None if bar.low is None or bar.high is None else [[max(0.0, bar.value - bar.low)], [max(0.0, bar.high - bar.value)]]
+            axis.errorbar(max(passes, 0.7), bar.value, yerr=error, color=colour, linewidth=1, markersize=5.5,
+                          marker=MARKERS[k % len(MARKERS)], markerfacecolor="white" if bar.apart else colour,
+                          linestyle="none", label=name)  # fmt: skip
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set(xlabel="passes per map (forward + backward)", ylabel=f"{metric} {arrow}".strip())
+        figure.legend(loc="outside right upper", fontsize=7.5)
+        _grid(axis)
+        return figure
+
+
+def _signed(axis: Axes, values: np.ndarray, *, title: str, unit: str, flags: Sequence[str]) -> None:
+    finite = np.where(np.isfinite(values), values, 0.0)
+    for y, (value, true) in enumerate(zip(finite, values)):
+        axis.barh(y, value, height=0.7, color=FOR if value >= 0 else AGAINST, hatch=None if value >= 0 else "////",
+                  edgecolor="white", linewidth=0.3)  # fmt: skip
+        if not np.isfinite(true):
+            axis.text(0, y, " NaN", va="center", fontsize=7)
+    axis.axvline(0, color=QUIET, linewidth=0.8)
+    limit = float(np.abs(finite).max()) or 1.0
+    axis.set_xlim(-1.08 * limit, 1.08 * limit)
+    axis.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+    axis.tick_params(axis="x", labelsize=7)
+    axis.set_xlabel("\n".join([unit, *("! " + w for w in warnings_of(flags))]), fontsize=7.5)
+    axis.set_title(title, fontsize=8.5, parse_math=False)
+    axis.tick_params(axis="y", length=0)
+
+
+def _grid(axis: Axes, *, x: bool = True, y: bool = True) -> None:
+    axis.set_axisbelow(True)
+    if x:
+        axis.grid(axis="x", color=GRID, linewidth=0.6)
+    if y:
+        axis.grid(axis="y", color=GRID, linewidth=0.6)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"

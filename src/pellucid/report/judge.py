@@ -1,0 +1,171 @@
+"""Which maps to trust: one plain verdict per method, from its checks and its comparison with the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+Word = Literal["trust", "with care", "do not rely on", "not judged", "control"]
+ORDER: tuple[Word, ...] = ("trust", "with care", "not judged", "do not rely on", "control")
+CONTROLS = ("random", "edge")
+MOST_FAIL = 0.5  # of the maps that were tested: from here on a check counts against the method
+FEW_FAIL = 0.1  # up to here a failure is an exception
+FEW = 8  # cases: with fewer, "not shown to be better than chance" is no finding
+FEWEST = 5  # cases: with fewer, nothing earns trust
+RULE = (
+    f"“Trust” needs three things: every check that was tested passes in at least {1 - FEW_FAIL:.0%} of the maps (a "
+    "warning counts as a pass); the maps were shown to change when the model’s weights are scrambled; and at least one "
+    f"faithfulness measure, over {FEWEST} cases or more, is better than that of a random map, and none worse, with an "
+    "interval that excludes zero. "
+    "“Do not rely on”: the maps stay as they are when the model is scrambled, or are empty or not finite, in at least "
+    f"{MOST_FAIL:.0%} of the cases; or a faithfulness measure is worse than random; or over {FEW} cases or more none is "
+    "better. Everything else is “with care”. Within a verdict the order is that of the mean rank in the measures."
+)
+_SAYS = {
+    "finite": "hold values that are not finite", "not_empty": "are zero everywhere",
+    "not_flat": "are nearly the same everywhere", "complete": "do not add up to the change in output",
+    "stable": "change under small noise", "sane": "hardly change when the model’s weights are scrambled",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a method.
+
+    Attributes:
+        method: its name.
+        word: the verdict.
+        why: sentences that give the reasons, the gravest first.
+        rank: mean rank in the measures that have a direction, 1 the best; None if there are none.
+        better: faithfulness measures that are better than random.
+        worse: those that are worse.
+        undecided: those whose difference from random may be zero.
+        untested: those without an interval.
+    """
+
+    method: str
+    word: Word
+    why: tuple[str, ...]
+    rank: float | None
+    better: tuple[str, ...] = ()
+    worse: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
+
+
+def judge(
+    verdicts: pd.DataFrame, comparison: pd.DataFrame, metrics: Mapping[str, Mapping[str, Any]]
+) -> list[Judgement]:
+    """One judgement per method in the order of trust, controls last; the rule is :data:`RULE`.
+
+    Args:
+        verdicts: of one task: ``method``, ``check``, ``status``.
+        comparison: of one task: ``metric``, ``method``, ``rank``, ``n``, ``difference_low``, ``difference_high``,
+            ``direction``.
+        metrics: what ``run.json`` says of each metric; its ``question`` picks faithfulness.
+    """
+    names: list[str] = []
+    for table in (comparison, verdicts):
+        if "method" in table:
+            names += [str(m) for m in table["method"] if str(m) not in names]
+    found = [_one(name, verdicts, comparison, metrics) for name in dict.fromkeys(names)]
+    return sorted(found, key=lambda j: (ORDER.index(j.word), j.rank is None, j.rank or 0.0, j.method))
+
+
+def question_of(metric: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """The question of a metric, named as in the tables (``name``, ``name[input]``, ``name(option=…)``)."""
+    return str(metrics.get(base(metric), {}).get("question", ""))
+
+
+def base(metric: str) -> str:
+    """The registered name in a table's ``name(option=…)[input]``."""
+    return metric.split("[")[0].split("(")[0]
+
+
+def compared(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Names of the measures in which a method is better than, worse than, or not told from the random map."""
+    found: dict[str, list[str]] = {"better": [], "worse": [], "undecided": [], "untested": []}
+    for r in rows.to_dict("records"):
+        sign = {"higher": 1, "lower": -1}.get(r.get("direction", "none"), 0)
+        low, high = r.get("difference_low"), r.get("difference_high")
+        if not sign:
+            continue
+        if low is None or high is None or pd.isna(low) or pd.isna(high):
+            kind = "untested"
+        elif low <= 0 <= high:
+            kind = "undecided"
+        else:
+            kind = "better" if (low > 0) == (sign > 0) else "worse"
+        found[kind].append(str(r["metric"]))
+    return found
+
+
+def _one(
+    name: str, verdicts: pd.DataFrame, comparison: pd.DataFrame, metrics: Mapping[str, Mapping[str, Any]]
+) -> Judgement:
+    rows = comparison[comparison["method"] == name] if len(comparison) else comparison
+    rows = rows[[question_of(str(m), metrics) not in ("modality",) for m in rows["metric"]]] if len(rows) else rows
+    ranks = rows["rank"].dropna() if "rank" in rows else pd.Series(dtype=float)
+    rank = float(ranks.mean()) if len(ranks) else None
+    if name in CONTROLS:
+        return Judgement(name, "control", ("Knows nothing of the model: what any map has to beat.",), rank)
+    faithful = rows[[question_of(str(m), metrics) == "faithfulness" for m in rows["metric"]]] if len(rows) else rows
+    how = compared(faithful)
+    failing = _failing(verdicts, name)
+    grave, light = [], []
+    for check in ("sane", "not_empty", "finite"):
+        if failing.get(check, (0, 0.0))[1] >= MOST_FAIL:
+            grave.append(_share(check, failing[check]))
+    if how["worse"]:
+        grave.append(f"Worse than a random map in {_list(how['worse'])}.")
+    cases = int(faithful["n"].max()) if len(faithful) and "n" in faithful else 0
+    decided = how["better"] or how["worse"]
+    if how["undecided"] and not decided and not how["untested"]:
+        text = "No faithfulness measure tells it from a random map"
+        if cases >= FEW:
+            grave.append(text + ".")
+        else:
+            light.append(f"{text} (only {cases} cases).")
+    elif not decided:
+        light.append("It was not compared with a random map." if not how["undecided"] else
+                     "Not every faithfulness measure could be compared with a random map.")  # fmt: skip
+    for check, value in failing.items():
+        sentence = _share(check, value)
+        if value[1] > FEW_FAIL and sentence not in grave:
+            light.append(sentence)
+    if decided and cases < FEWEST:
+        light.append(f"Only {cases} case{'s' if cases != 1 else ''}: too few for trust.")
+    if "sane" not in failing:
+        light.append("Whether it depends on the model’s weights was not tested.")
+    good = [f"Better than a random map in {_list(how['better'])}."] if how["better"] else []
+    word: Word = "do not rely on" if grave else "with care" if light else "trust"
+    if not failing and not len(faithful):
+        return Judgement(name, "not judged", ("Neither checks nor faithfulness measures were run.",), rank)
+    if not light and not grave:
+        good.append("Its maps pass the checks that were tested and change when the model is scrambled.")
+    return Judgement(
+        name, word, (*grave, *light, *good), rank, tuple(how["better"]), tuple(how["worse"]),
+        tuple(how["undecided"]), tuple(how["untested"]),
+    )  # fmt: skip
+
+
+def _failing(verdicts: pd.DataFrame, method: str) -> dict[str, tuple[int, float, int]]:
+    """Check to (maps that fail, their share, maps tested), for the checks that were tested."""
+    if not len(verdicts):
+        return {}
+    rows = verdicts[(verdicts["method"] == method) & (verdicts["status"] != "not tested")]
+    return {
+        str(check): (int((part["status"] == "fail").sum()), float((part["status"] == "fail").mean()), len(part))
+        for check, part in rows.groupby("check", sort=False)
+    }
+
+
+def _share(check: str, value: tuple[Any, ...]) -> str:
+    return f"{value[0]} of {value[2]} maps {_SAYS.get(check, f'fail the check “{check}”')}."
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(n.replace("_", " ") for n in names)

@@ -1,0 +1,57 @@
+"""What a run's numbers cannot say. Only the limits that apply are given."""
+
+from __future__ import annotations
+
+from pellucid.report.judge import FEW, question_of
+from pellucid.study.store import Run
+
+
+def limits(run: Run) -> list[str]:
+    """Sentences, each because of something in the run."""
+    asked = {str(m) for t in run.tasks for m in run.table("comparison", t).get("metric", [])}
+    questions = {question_of(m, run.info.get("metrics", {})) for m in asked}
+    explained = {t: len(run.cases(t)) for t in run.tasks}
+    found = [_few(explained)] if any(explained.values()) else []
+    if "plausibility" in questions:
+        found.append(
+            "Plausibility is not faithfulness. A map that lies on the lesion agrees with what a person expects; whether "
+            "the model used that place is what the faithfulness measures ask. A good model may look elsewhere, and a "
+            "map may lie on the lesion for the wrong reason."
+        )
+    if "faithfulness" in questions:
+        found.append(
+            "Deletion and insertion show the model pictures with holes in them, which it has never seen. Part of the "
+            "change in its output answers the hole, not the missing evidence; the choice of the fill matters."
+        )
+    if "sanity" in questions or any("sane" in set(run.table("verdicts", t).get("check", [])) for t in run.tasks):
+        found.append(
+            "The check with scrambled weights compares the ranks of magnitudes. Methods that multiply by the picture "
+            "keep its outlines on any model, and fail it for that reason; a pass does not show that a map is right."
+        )
+    synthetic = [t for t in run.tasks if str(run.recipe(t)["data"]["dataset"]).startswith("synthetic")]
+    if synthetic:
+        found.append(
+            f"The data of {', '.join(synthetic)} are made by a program. The answer is known, which real data never "
+            "offer; the pictures are simpler than patients, and nothing here carries over to a clinic."
+        )
+    if any(not bool(run.recipe(t).get("train")) for t in run.tasks):
+        found.append(
+            "A model that was given, not trained here: whether it has seen these cases before cannot be known from the "
+            "run, so its performance here may be too good."
+        )
+    failed = run.ledger.rows()
+    if (failed["state"] == "failed").any():
+        found.append("Some cases failed and are missing from every number; they are listed with their task.")
+    found.append(
+        "A map shows what moves this model’s output on this picture. It shows no cause in the patient, and it is no "
+        "diagnosis."
+    )
+    return found
+
+
+def _few(explained: dict[str, int]) -> str:
+    small = ", ".join(f"{t}: {n}" for t, n in explained.items() if n)
+    text = f"Cases explained: {small}. The intervals say what this number allows"
+    if any(0 < n < FEW for n in explained.values()):
+        return text + f"; with fewer than {FEW} cases they are wide and themselves uncertain."
+    return text + "; they hold for cases like these, from the same source."
