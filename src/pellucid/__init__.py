@@ -12,6 +12,7 @@ from pellucid.engine import Engine
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError
 from pellucid.io import read
 from pellucid.nets import load_predictor, save_predictor
+from pellucid.report import build_report
 from pellucid.study.store import load_run
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "Score",
     "Thresholds",
     "UsageError",
+    "build_report",
     "datasets",
     "evaluate",
     "explain",

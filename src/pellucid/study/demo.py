@@ -103,6 +103,10 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
     if volume:
         methods = [{m: {"side": 16}} if m == "feature_ablation" else m for m in methods]
     metrics = [m for m in METRICS if len(s["inputs"]) > 1 or "share" not in m]
+    thresholds: dict[str, float] = {}
+    if not full:  # every re-explanation costs as much as the map: one noisy copy, and no jitter
+        metrics.remove("max_sensitivity")
+        thresholds["draws"] = 1
     return {
         "name": name,
         "title": title,
@@ -117,6 +121,7 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
         "explain": {"cases": "test", "most": most, "methods": methods, "targets": targets, "background": 16},
         "evaluate": {
             "metrics": metrics, "region": s.get("region", "lesion"), "steps": 10 if quick or volume else 20,
+            "thresholds": thresholds,
         },
         "regions": s.get("regions", ["lesion", "anatomy"]),
     }  # fmt: skip

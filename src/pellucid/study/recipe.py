@@ -92,6 +92,11 @@ class Evaluate(Part):
     checks: Literal["cheap", "full"] = "full"
     thresholds: dict[str, float] = Field(default_factory=dict)
 
+    def limits(self) -> Thresholds:
+        """The thresholds of the verdicts."""
+        given: dict[str, Any] = {k: int(v) if k == "draws" else v for k, v in self.thresholds.items()}
+        return Thresholds(**given)
+
     @field_validator("thresholds")
     @classmethod
     def _known(cls, value: dict[str, float]) -> dict[str, float]:
@@ -176,10 +181,11 @@ def _sentence(error: Any) -> str:
 
 def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
-    parts = {"data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate}
+    parts: dict[str, type[BaseModel]] = {"data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate}
     for step in reversed(place):
         if step in parts:
             return list(parts[step].model_fields)
         if step == "tasks":
             break
-    return list((Work if "tasks" in place else Recipe).model_fields)
+    section: type[BaseModel] = Work if "tasks" in place else Recipe
+    return list(section.model_fields)

@@ -82,7 +82,8 @@ def run_recipe(
 def failures(run: Run) -> list[tuple[str, str, str, str]]:
     """``(task, stage, item, error)`` of everything that failed."""
     rows = run.ledger.rows()
-    return [(r.task, r.stage, r.item, r.error) for r in rows[rows["state"] == "failed"].itertuples()]
+    wrong = rows[rows["state"] == "failed"]
+    return [(str(r["task"]), str(r["stage"]), str(r["item"]), str(r["error"])) for r in wrong.to_dict("records")]
 
 
 def _stage(context: Context, stage: str, *, again: bool) -> None:

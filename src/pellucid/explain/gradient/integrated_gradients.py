@@ -13,14 +13,14 @@ from pellucid.core.explainer import Explainer, Result, require
 from pellucid.core.fill import Fill, as_fill
 from pellucid.engine.problem import Problem
 
-LEVELS = (8, 24, 72, 216)
+FIRST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntegratedGradients(Explainer):
     """``(x − x') ∘ ∫₀¹ ∂y/∂x (x' + α(x − x')) dα``.
 
-    By default the nodes are nested midpoints (8, 24, 72, 216; each level keeps all nodes of the one before) and are
+    By default the nodes are nested midpoints (8, 24, 72, 216, 648; each level keeps all nodes of the one before) and are
     refined until the relative completeness error is under ``tolerance`` **and** the map has settled (it changed by
     under ``settle`` in L1 from one level to the next): a small error at few nodes can be luck. ``notes`` hold the
     nodes used and the error; a map that misses the tolerance at the last level is flagged ``incomplete``.
@@ -31,6 +31,7 @@ class IntegratedGradients(Explainer):
         baseline: what the path starts from (a Fill); tables start from their training mean.
         tolerance: of the relative completeness error.
         settle: of the relative change of the map.
+        most: largest number of nodes that the refinement may reach.
         n_steps: fixed number of nodes, in place of the adaptive ones.
         rule: quadrature for fixed nodes: ``"midpoint"``, ``"gauss_legendre"`` or ``"trapezoid"``. All weights sum
             to 1.
@@ -43,6 +44,7 @@ class IntegratedGradients(Explainer):
     baseline: Any = "zero"
     tolerance: float = 0.01
     settle: float = 0.05
+    most: int = 648
     n_steps: int | None = None
     rule: Literal["midpoint", "gauss_legendre", "trapezoid"] = "midpoint"
 
@@ -50,6 +52,7 @@ class IntegratedGradients(Explainer):
         """Check the options."""
         object.__setattr__(self, "baseline", as_fill(self.baseline))
         require(self.tolerance > 0, f"tolerance={self.tolerance}: give a positive share, such as 0.01")
+        require(self.most >= 3 * FIRST, f"most={self.most}: give {3 * FIRST} or more, so that two levels can be compared")
         require(self.n_steps is None or self.n_steps >= 1, f"n_steps={self.n_steps}: give 1 or more")
         require(
             self.rule in ("midpoint", "gauss_legendre", "trapezoid"),
@@ -85,7 +88,7 @@ class IntegratedGradients(Explainer):
         used = torch.zeros(len(problem), dtype=torch.int64)
         total: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
-        for level, count in enumerate(LEVELS):
+        for level, count in enumerate(levels(self.most)):
             index = np.arange(count)
             fresh = index if level == 0 else index[index % 3 != 1]  # the old midpoints are every third new one
             nodes = torch.tensor((2 * fresh + 1) / (2 * count))
@@ -108,6 +111,14 @@ class IntegratedGradients(Explainer):
             if not len(active):
                 break
         return maps, used
+
+
+def levels(most: int) -> list[int]:
+    """Numbers of nested midpoints: 8, tripled as long as they stay within ``most``."""
+    found = [FIRST]
+    while found[-1] * 3 <= most:
+        found.append(found[-1] * 3)
+    return found
 
 
 def quadrature(rule: str, count: int) -> tuple[Tensor, Tensor]:

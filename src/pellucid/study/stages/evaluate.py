@@ -8,7 +8,6 @@ import pandas as pd
 
 from pellucid.api import evidence_of
 from pellucid.core.case import Case
-from pellucid.core.verdict import Thresholds
 from pellucid.evaluate import verdicts
 from pellucid.evaluate.compare import compare
 from pellucid.evaluate.run import as_metric, score_table
@@ -20,7 +19,7 @@ def run(context: Context) -> None:
     """The stage: every explained case, its maps judged in the same passes."""
     work = context.work
     metrics = [as_metric(m) for m in work.evaluate.metrics]
-    limits = Thresholds(**work.evaluate.thresholds)
+    limits = work.evaluate.limits()
     usual = background(context)
     ready = set(context.run.cases(context.task))
 

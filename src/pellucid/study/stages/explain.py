@@ -12,7 +12,6 @@ from torch import Tensor
 from pellucid.api import explain_iter
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
-from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import same_shapes
 from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
@@ -26,7 +25,7 @@ def run(context: Context) -> None:
     """The stage: every chosen case by every method, batch by batch."""
     work = context.work
     explainers = [as_explainer(m) for m in work.explain.methods]
-    limits = Thresholds(**work.evaluate.thresholds)
+    limits = work.evaluate.limits()
     usual = background(context)
 
     def do(batch: list[Case]) -> None:
