@@ -15,7 +15,9 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.errors import InputError
 from pellucid.report.shade import unit_of, warnings_of
-from pellucid.report.style import AGAINST, FOR, GRID, INK, MARKERS, QUIET, SERIES, canvas, house_style
+from pellucid.report.style import AGAINST, FOR, GRID, INK, MARKERS, NEUTRAL, QUIET, SERIES, canvas, house_style
+
+MODEL = "model: "  # begins the name of a bar that was asked of the model, not of a map
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,12 @@ def table_bars(
     name: str | None = None,
     features: Mapping[str, Sequence[str]] | None = None,
     units: Sequence[str] = (),
-    columns: int = 4,
+    columns: int = 5,
 ) -> Figure:
     """Tabular attributions as signed horizontal bars, one panel per map, with the case's values beside the names.
 
-    Every panel has its own axis, because methods differ in unit; red bars speak for, blue and hatched ones against.
+    Every panel has its own axis, because methods differ in unit; red bars speak for, blue and hatched ones against,
+    grey ones have no sign.
 
     Args:
         maps: attributions of one case that have the table.
@@ -70,14 +73,29 @@ def table_bars(
     across = min(columns, len(maps))
     down = -(-len(maps) // across)
     with house_style():
-        figure = canvas(2.0 + 1.75 * across, down * (0.62 + 0.17 * n))
-        grid = figure.subplots(down, across, sharey=True, squeeze=False)
+        left, each, tall, room = 0.25 + 0.068 * max(map(len, labels)), 1.75, 0.12 + 0.17 * n, 0.72
+        width, height = left + each * across, down * (tall + room)
+        figure = canvas(width, height, layout="none")  # by hand: the layout engine takes longer than the drawing
+        grid = figure.subplots(
+            down,
+            across,
+            sharey=True,
+            squeeze=False,
+            gridspec_kw={
+                "left": left / width,
+                "right": 1 - 0.08 / width,
+                "top": 1 - 0.25 / height,
+                "bottom": (room - 0.25) / height,
+                "hspace": room / tall,
+                "wspace": 0.12,
+            },
+        )
         for k, axis in enumerate(grid.flat):
             if k >= len(maps):
                 axis.set_visible(False)
                 continue
             unit = units[k] if units else unit_of(maps[k])
-            _signed(axis, maps[k].maps[table].numpy(), title=maps[k].method, unit=unit, flags=maps[k].flags)
+            _bars(axis, maps[k], table, unit)
         for axis in grid[:, 0]:
             axis.set_yticks(np.arange(n), labels)
         grid[0, 0].invert_yaxis()
@@ -89,11 +107,16 @@ def learning_curve(history: pd.DataFrame) -> Figure:
     with house_style():
         has_metric = "val_metric" in history and history["val_metric"].notna().any()
         figure = canvas(7.0 if has_metric else 3.8, 2.3)
-        axes = np.atleast_1d(figure.subplots(1, 2 if has_metric else 1))
+        axes = figure.subplots(1, 2 if has_metric else 1, squeeze=False)[0]
         losses = [c for c in ("train_loss", "val_loss") if c in history]
         for k, column in enumerate(losses):
-            axes[0].plot(history["epoch"], history[column], color=SERIES[k], linestyle=("-", "--")[k],
-                         label=column.removesuffix("_loss").replace("val", "validation").replace("train", "training"))  # fmt: skip
+            axes[0].plot(
+                history["epoch"],
+                history[column],
+                color=SERIES[k],
+                linestyle=("-", "--")[k],
+                label=column.removesuffix("_loss").replace("val", "validation").replace("train", "training"),
+            )
         axes[0].set(xlabel="epoch", title="Loss")
         axes[0].legend()
         if has_metric:
@@ -101,11 +124,20 @@ def learning_curve(history: pd.DataFrame) -> Figure:
             metric = str(history["metric"].iloc[0]) if "metric" in history else "metric"
             axes[1].set(xlabel="epoch", title=f"Validation {metric}")
         if "val_loss" in history and history["val_loss"].notna().any():
-            best = history.loc[history["val_loss"].idxmin(), "epoch"]
+            best = int(history["epoch"].iloc[int(np.nanargmin(history["val_loss"].to_numpy(float)))])
             for axis in axes:
                 axis.axvline(best, color=QUIET, linewidth=0.8, linestyle=":")
-            axes[0].annotate("kept", (best, 1), xycoords=("data", "axes fraction"), xytext=(2, -1),
-                             textcoords="offset points", fontsize=7.5, color=QUIET, va="top")  # fmt: skip
+            axes[0].annotate(
+                "kept",
+                (best, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-2, -1),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=QUIET,
+                va="top",
+                ha="right",
+            )
         for axis in axes:
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             _grid(axis)
@@ -122,8 +154,13 @@ def score_scatter(truth: Sequence[float], predicted: Sequence[float], *, name: s
         pad = 0.05 * (high - low or 1.0)
         axis.plot([low - pad, high + pad], [low - pad, high + pad], color=QUIET, linewidth=0.8, linestyle=":")
         axis.scatter(truth, predicted, s=14, color=SERIES[0], alpha=0.75, linewidths=0)
-        axis.set(xlabel=f"true {name}", ylabel=f"predicted {name}", xlim=(low - pad, high + pad),
-                 ylim=(low - pad, high + pad), aspect="equal")  # fmt: skip
+        axis.set(
+            xlabel=f"true {name}",
+            ylabel=f"predicted {name}",
+            xlim=(low - pad, high + pad),
+            ylim=(low - pad, high + pad),
+            aspect="equal",
+        )
         _grid(axis)
         return figure
 
@@ -140,13 +177,23 @@ def shares(panels: Mapping[str, Sequence[Bar]]) -> Figure:
                 if not np.isfinite(bar.value):
                     axis.text(0.01, y, "–", va="center", color=QUIET)
                     continue
-                axis.barh(y, bar.value, height=0.62, color=colour, alpha=0.35 if not bar.apart else 0.25,
-                          hatch="//" if bar.apart else None, edgecolor=colour, linewidth=0.6)  # fmt: skip
+                axis.barh(
+                    y,
+                    bar.value,
+                    height=0.62,
+                    color=colour,
+                    alpha=0.35 if not bar.apart else 0.25,
+                    hatch="//" if bar.name.startswith(MODEL) else None,
+                    edgecolor=colour,
+                    linewidth=0.6,
+                )
                 if bar.low is not None and bar.high is not None:
                     axis.plot([bar.low, bar.high], [y, y], color=INK, linewidth=1.1)
-            top = max([b.high if b.high is not None else b.value for b in bars if np.isfinite(b.value)] or [1.0])
-            axis.set(xlim=(min(0, min([b.value for b in bars if np.isfinite(b.value)] or [0])), max(1.0, top)),
-                     xlabel="share of the whole")  # fmt: skip
+            top = max([1.0, *(b.high if b.high is not None else b.value for b in bars if np.isfinite(b.value))])
+            axis.set(
+                xlim=(min([0.0, *(b.value for b in bars if np.isfinite(b.value))]), top),
+                xlabel="share of the whole",
+            )
             axis.set_title(name, parse_math=False)
             axis.set_yticks(range(rows), [b.name for b in bars])
             _grid(axis, x=True, y=False)
@@ -160,11 +207,24 @@ def cost_scatter(points: Sequence[tuple[str, float, Bar]], *, metric: str, arrow
         figure = canvas(5.6, 3.0)
         axis = figure.subplots()
         for k, (name, passes, bar) in enumerate(points):
-            colour = QUIET if bar.apart else SERIES[k % len(SERIES)]
-            error = None if bar.low is None or bar.high is None else [[max(0.0, bar.value - bar.low)], [max(0.0, bar.high - bar.value)]]
-            axis.errorbar(max(passes, 0.7), bar.value, yerr=error, color=colour, linewidth=1, markersize=5.5,
-                          marker=MARKERS[k % len(MARKERS)], markerfacecolor="white" if bar.apart else colour,
-                          linestyle="none", label=name)  # fmt: skip
+            colour = QUIET if bar.apart else SERIES[(k + k // len(MARKERS)) % len(SERIES)]
+            error = (
+                None
+                if bar.low is None or bar.high is None
+                else [[max(0.0, bar.value - bar.low)], [max(0.0, bar.high - bar.value)]]
+            )
+            axis.errorbar(
+                max(passes, 0.7),
+                bar.value,
+                yerr=error,
+                color=colour,
+                linewidth=1,
+                markersize=5.5,
+                marker=MARKERS[k % len(MARKERS)],
+                markerfacecolor="white" if bar.apart else colour,
+                linestyle="none",
+                label=name,
+            )
         axis.set_xscale("symlog", linthresh=1)
         axis.set(xlabel="passes per map (forward + backward)", ylabel=f"{metric} {arrow}".strip())
         figure.legend(loc="outside right upper", fontsize=7.5)
@@ -172,20 +232,43 @@ def cost_scatter(points: Sequence[tuple[str, float, Bar]], *, metric: str, arrow
         return figure
 
 
-def _signed(axis: Axes, values: np.ndarray, *, title: str, unit: str, flags: Sequence[str]) -> None:
+def _bars(axis: Axes, a: Attribution, table: str, unit: str) -> None:
+    values = a.maps[table].numpy()
     finite = np.where(np.isfinite(values), values, 0.0)
     for y, (value, true) in enumerate(zip(finite, values)):
-        axis.barh(y, value, height=0.7, color=FOR if value >= 0 else AGAINST, hatch=None if value >= 0 else "////",
-                  edgecolor="white", linewidth=0.3)  # fmt: skip
+        colour = NEUTRAL if not a.signed else FOR if value >= 0 else AGAINST
+        axis.barh(
+            y,
+            value,
+            height=0.7,
+            color=colour,
+            hatch="////" if a.signed and value < 0 else None,
+            edgecolor="white",
+            linewidth=0.3,
+        )
         if not np.isfinite(true):
             axis.text(0, y, " NaN", va="center", fontsize=7)
     axis.axvline(0, color=QUIET, linewidth=0.8)
     limit = float(np.abs(finite).max()) or 1.0
-    axis.set_xlim(-1.08 * limit, 1.08 * limit)
-    axis.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+    axis.set_xlim(-1.08 * limit if a.signed or bool((finite < 0).any()) else 0.0, 1.08 * limit)
+    axis.xaxis.set_major_locator(MaxNLocator(3))
     axis.tick_params(axis="x", labelsize=7)
-    axis.set_xlabel("\n".join([unit, *("! " + w for w in warnings_of(flags))]), fontsize=7.5)
-    axis.set_title(title, fontsize=8.5, parse_math=False)
+    short = [w.split(":")[0] for w in warnings_of(a.flags)]
+    axis.set_xlabel(unit + (", unsigned" if not a.signed else ""), fontsize=7.5)
+    if short:
+        axis.text(
+            1.0,
+            0.0,
+            "! " + "\n! ".join(short),
+            transform=axis.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color="#8a1c0f",
+            fontweight="bold",
+            parse_math=False,
+        )
+    axis.set_title(a.method, fontsize=8.5, parse_math=False)
     axis.tick_params(axis="y", length=0)
 
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -18,14 +15,23 @@ from numpy.typing import NDArray
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.errors import InputError
+from pellucid.report.layout import (
+    BAR,
+    FOOT,
+    GAP,
+    NOTE,
+    STROKES,
+    colour_bar,
+    contours,
+    draw,
+    grid,
+    head,
+    notes_below,
+    size_of,
+)
 from pellucid.report.planes import Plane, heart, peak, planes
-from pellucid.report.shade import Scale, grey, scale_for, unit_of, warnings_of, window_of
-from pellucid.report.style import QUIET, SIGNED, UNSIGNED, house_style, pixels
-
-SIDE, LARGEST = 184, 256  # pixels of a picture in a figure: about so many, and at most
-HEAD, GAP, BAR, FOOT, NOTE = 18, 6, 104, 8, 15
-# Colour over a picture, and the line's style, so that colour is not the only difference.
-STROKES = (("#ffd92f", "-"), ("#22e0ff", (0, (3, 1.6))), ("#b6ff5c", (0, (1, 1.4))), ("#ff9df2", (0, (5, 1, 1, 1))))
+from pellucid.report.shade import grey, scale_for, unit_of, warnings_of, window_of
+from pellucid.report.style import house_style
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,22 +74,31 @@ def input_tile(stage: Stage, names: Sequence[str]) -> Figure:
     cells = [(n, p) for n in names for p in stage.cut_background(n)]
     marks = {k: stage.cut(m) for k, m in stage.marks.items()}
     with house_style():
-        sizes = [_size(p) for _, p in cells]
+        sizes = [size_of(p) for _, p in cells]
         legend = 16 * len(marks)
-        figure, boxes = _grid(sizes, rows=1, foot=FOOT + legend, bar=0)
+        figure, boxes = grid(sizes, rows=1, foot=FOOT + legend, bar=0)
         for i, (name, plane) in enumerate(cells):
-            axis = _picture(figure, boxes[0][i], plane, plane.values)
-            _title(axis, name, plane, several=len(names) > 1 or not plane.name)
-            _contours(axis, [m[i % len(m)] for m in marks.values()], coloured=True)
+            axis = draw(figure, boxes[0][i], plane, plane.values)
+            head(axis, name, plane, several=len(names) > 1 or not plane.name)
+            contours(axis, [m[i % len(m)] for m in marks.values()], coloured=True)
         lines = [Line2D([], [], color="#111111", lw=2.4, linestyle=STROKES[k % 4][1]) for k in range(len(marks))]
         if marks:
             h = figure.get_figheight() * figure.dpi
             figure.legend(
-                lines, list(marks), loc="lower left", bbox_to_anchor=(GAP / (figure.get_figwidth() * figure.dpi), 2 / h),
-                borderaxespad=0, borderpad=0, labelspacing=0.25, handlelength=2.6, fontsize=8,
-            )  # fmt: skip
+                lines,
+                list(marks),
+                loc="lower left",
+                bbox_to_anchor=(GAP / (figure.get_figwidth() * figure.dpi), 2 / h),
+                borderaxespad=0,
+                borderpad=0,
+                labelspacing=0.25,
+                handlelength=2.6,
+                fontsize=8,
+            )
             for k, line in enumerate(figure.legends[0].get_lines()):
-                line.set(color=STROKES[k % 4][0], path_effects=[withStroke(linewidth=3.8, foreground="#333333")], lw=1.8)
+                line.set(
+                    color=STROKES[k % 4][0], path_effects=[withStroke(linewidth=3.8, foreground="#333333")], lw=1.8
+                )
         return figure
 
 
@@ -101,24 +116,22 @@ def map_tile(stage: Stage, a: Attribution, *, unit: str = "", names: Sequence[st
     scale = scale_for(a)
     marks = [stage.cut(m) for m in stage.marks.values()]
     cells = [
-        (n, under, over)
-        for n in shown
-        for under, over in zip(stage.cut_background(n), stage.cut(a.spatial(n).numpy()))
+        (n, under, over) for n in shown for under, over in zip(stage.cut_background(n), stage.cut(a.spatial(n).numpy()))
     ]
     notes = warnings_of(a.flags)
     with house_style():
-        figure, boxes = _grid(
-            [_size(o) for _, _, o in cells], rows=2, foot=FOOT, bar=BAR, note=NOTE * len(notes) + (4 if notes else 0)
+        figure, boxes = grid(
+            [size_of(o) for _, _, o in cells], rows=2, foot=FOOT, bar=BAR, note=NOTE * len(notes) + (4 if notes else 0)
         )
         for i, (name, under, over) in enumerate(cells):
             here = [m[i % len(m)] for m in marks]
-            top = _picture(figure, boxes[0][i], over, scale.over(under.values, over.values))
-            _title(top, name, over, several=len(shown) > 1 or not over.name)
-            _contours(top, here, coloured=True)
-            low = _picture(figure, boxes[1][i], over, scale.colours(over.values)[..., :3])
-            _contours(low, here, coloured=False)
-        _bar(figure, boxes, scale, unit)
-        _notes(figure, notes)
+            top = draw(figure, boxes[0][i], over, scale.over(under.values, over.values))
+            head(top, name, over, several=len(shown) > 1 or not over.name)
+            contours(top, here, coloured=True)
+            low = draw(figure, boxes[1][i], over, scale.colours(over.values)[..., :3])
+            contours(low, here, coloured=False)
+        colour_bar(figure, boxes, scale, unit)
+        notes_below(figure, notes)
         return figure
 
 
@@ -142,7 +155,9 @@ def plot(a: Attribution, case: Case | None = None, *, marks: Mapping[str, Any] |
     from pellucid.report.charts import table_bars
 
     if case is not None and case.id != a.case_id:
-        raise InputError(f"the map is of case {a.case_id}, the case given is {case.id}; give the one that was explained")
+        raise InputError(
+            f"the map is of case {a.case_id}, the case given is {case.id}; give the one that was explained"
+        )
     if not a.images:
         return table_bars([a], case)
     known: Mapping[str, Any] = {} if case is None else case.regions
@@ -151,16 +166,29 @@ def plot(a: Attribution, case: Case | None = None, *, marks: Mapping[str, Any] |
     at = peak(heat_of(a))
     if case is None:
         blank = {n: a.spatial(n)[None] * 0 for n in a.images}
-        stage = Stage(Case(id=a.case_id, inputs={n: b.nan_to_num(0.0, 0.0, 0.0) for n, b in blank.items()},
-                           spacing=a.spacing, geometry=a.geometry, meta={"window": (-1.0, 1.0)}), masks, at)  # fmt: skip
+        stage = Stage(
+            Case(
+                id=a.case_id,
+                inputs={n: b.nan_to_num(0.0, 0.0, 0.0) for n, b in blank.items()},
+                spacing=a.spacing,
+                geometry=a.geometry,
+                meta={"window": (-1.0, 1.0)},
+            ),
+            masks,
+            at,
+        )
     else:
         stage = Stage(case, masks, at)
     figure = map_tile(stage, a, unit=unit_of(a))
     height = figure.get_figheight() * figure.dpi
     figure.text(
-        6 / (figure.get_figwidth() * figure.dpi), 1 + 4 / height,
-        f"{a.method}: {a.target.get('label', 'target')}, case {a.case_id}", fontsize=9, va="bottom", parse_math=False,
-    )  # fmt: skip
+        6 / (figure.get_figwidth() * figure.dpi),
+        1 + 4 / height,
+        f"{a.method}: {a.target.get('label', 'target')}, case {a.case_id}",
+        fontsize=9,
+        va="bottom",
+        parse_math=False,
+    )
     return figure
 
 
@@ -184,100 +212,3 @@ def _fits(case: Case, a: Attribution, names: Sequence[str]) -> None:
         have, want = tuple(a.spatial(name).shape), tuple(case.inputs[name].shape[1:])
         if have != want:
             raise InputError(f"case {case.id}: the map of {name!r} is {have}, the picture {want}; give its own case")
-
-
-def _size(plane: Plane) -> tuple[int, int]:
-    """Height and width in pixels of a figure: whole multiples of the picture's own where its pixels are square."""
-    rows, columns = plane.values.shape[:2]
-    tall, wide = plane.size
-    if abs((tall / rows) / (wide / columns) - 1) < 0.01 and max(rows, columns) <= LARGEST:
-        times = max(1, round(SIDE / max(rows, columns)))
-        return rows * times, columns * times
-    times = min(SIDE if max(rows, columns) <= SIDE else LARGEST, LARGEST) / max(tall, wide)
-    return max(24, round(tall * times)), max(24, round(wide * times))
-
-
-def _grid(
-    sizes: Sequence[tuple[int, int]], *, rows: int, foot: int, bar: int, note: int = 0
-) -> tuple[Figure, list[list[tuple[int, int, int, int]]]]:
-    """A figure, and for each row and cell ``(left, bottom, width, height)`` in pixels."""
-    tall = max(h for h, _ in sizes)
-    width = GAP + sum(w + GAP for _, w in sizes) + bar
-    height = HEAD + rows * tall + (rows - 1) * GAP + foot + note
-    boxes = []
-    for row in range(rows):
-        left, line = GAP, []
-        top = height - HEAD - row * (tall + GAP)
-        for h, w in sizes:
-            line.append((left, top - h, w, h))
-            left += w + GAP
-        boxes.append(line)
-    return pixels(width, height), boxes
-
-
-def _axes(figure: Figure, box: tuple[int, int, int, int]) -> Axes:
-    w, h = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
-    return figure.add_axes((box[0] / w, box[1] / h, box[2] / w, box[3] / h))
-
-
-def _picture(figure: Figure, box: tuple[int, int, int, int], plane: Plane, colours: NDArray) -> Axes:
-    axis = _axes(figure, box)
-    large = max(plane.values.shape[:2]) > max(box[2:])
-    axis.imshow(np.clip(colours, 0, 1), aspect="auto", interpolation="antialiased" if large else "nearest")
-    axis.set(xticks=[], yticks=[])
-    for spine in axis.spines.values():
-        spine.set(visible=True, color="#aeb6bf", linewidth=0.6)
-    places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"), (0.5, 0.985, "center", "top"),
-              (0.5, 0.015, "center", "bottom"))  # fmt: skip
-    for letter, (x, y, ha, va) in zip(plane.edges, places):
-        if letter:
-            axis.text(x, y, letter, transform=axis.transAxes, ha=ha, va=va, fontsize=8, color="white",
-                      fontweight="bold", path_effects=[withStroke(linewidth=1.8, foreground="black")])  # fmt: skip
-    return axis
-
-
-def _title(axis: Axes, name: str, plane: Plane, *, several: bool) -> None:
-    text = ", ".join(t for t in (name if several else "", plane.name) if t)
-    index = "" if plane.index is None else f" {plane.index}"
-    axis.set_title(text + index, fontsize=8, color=QUIET, pad=3, loc="left", parse_math=False)
-
-
-def _contours(axis: Axes, marks: Sequence[Plane], *, coloured: bool) -> None:
-    for k, mark in enumerate(marks):
-        mask = np.asarray(mark.values) != 0
-        if not mask.any() or mask.all():
-            continue
-        colour, style = STROKES[k % len(STROKES)]
-        ring = np.pad(mask.astype(float), 1)
-        xs, ys = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
-        line = axis.contour(xs, ys, ring, levels=[0.5], colors=[colour if coloured else "black"], linewidths=0.9,
-                            linestyles=[style])  # fmt: skip
-        line.set_path_effects([withStroke(linewidth=1.9, foreground="#202020" if coloured else "white")])
-        axis.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
-
-
-def _bar(figure: Figure, boxes: list[list[tuple[int, int, int, int]]], scale: Scale, unit: str) -> None:
-    last = boxes[1][-1]
-    right = last[0] + last[2]
-    low, high = min(b[1] for b in boxes[1]), max(b[1] + b[3] for b in boxes[1])
-    axis = _axes(figure, (right + GAP + 4, low + 6, 10, high - low - 12))
-    mappable = ScalarMappable(Normalize(scale.low, scale.limit), SIGNED if scale.signed else UNSIGNED)
-    bar = figure.colorbar(mappable, cax=axis, extend=scale.extend)
-    ticks = [-scale.limit, -scale.limit / 2, 0, scale.limit / 2, scale.limit] if scale.signed else [
-        0, scale.limit / 2, scale.limit
-    ]  # fmt: skip
-    bar.set_ticks(ticks if not scale.zero else [0], labels=[f"{t:.2g}" for t in (ticks if not scale.zero else [0])])
-    bar.ax.tick_params(labelsize=7.5, length=2, pad=2)
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator]
-    ends = ("", "red: for", "blue: against") if scale.signed else ("", "bright: more")
-    text = "\n".join((scale.text, *([unit] if unit else []), *ends))
-    top = boxes[0][-1]
-    h, w = figure.get_figheight() * figure.dpi, figure.get_figwidth() * figure.dpi
-    figure.text((right + GAP + 4) / w, (top[1] + top[3]) / h, text, fontsize=7.5, va="top", color=QUIET, linespacing=1.35)
-
-
-def _notes(figure: Figure, notes: Sequence[str]) -> None:
-    h, w = figure.get_figheight() * figure.dpi, figure.get_figwidth() * figure.dpi
-    for k, note in enumerate(notes):
-        figure.text(GAP / w, (5 + NOTE * (len(notes) - 1 - k)) / h, "! " + note, fontsize=8, va="bottom",
-                    color="#8a1c0f", fontweight="bold", parse_math=False)  # fmt: skip

@@ -74,7 +74,9 @@ def overlap(truth: Any, predicted: Tensor | None) -> float | None:
     return 2 * int((a & b).sum()) / total if total else None
 
 
-def marks_of(recipe: Mapping[str, Any], case: Case, predicted: Tensor | None, target: Mapping[str, Any]) -> dict[str, NDArray]:
+def marks_of(
+    recipe: Mapping[str, Any], case: Case, predicted: Tensor | None, target: Mapping[str, Any]
+) -> dict[str, NDArray]:
     """Contours of a case: true and predicted mask of the explained class, or the region that plausibility asks for.
 
     Regions called ``reader_…`` (what single readers drew) take the place of their union.
@@ -83,7 +85,7 @@ def marks_of(recipe: Mapping[str, Any], case: Case, predicted: Tensor | None, ta
     if recipe["model"]["task"] == "segmentation":
         for name, labels in (("true", case.truth), ("predicted", predicted)):
             if isinstance(labels, Tensor) and tuple(labels.shape) == case.spatial:
-                binary = int(max(labels.max(), 1)) == 1
+                binary = int(labels.max()) <= 1
                 wanted = 1 if binary else int(target.get("index", 1))
                 found[f"{name}: {target.get('label', wanted)}"] = (labels == wanted).numpy()
         return found
@@ -120,11 +122,15 @@ def caption(run: Run, task: str, case: Case, predicted: Tensor | None) -> str:
     table = predictions(run, task)
     told = str(table.loc[case.id, "predicted"]) if case.id in table.index else str(int(predicted.argmax()))
     if "|" in told or "|" in str(table.loc[case.id, "truth"] if case.id in table.index else ""):
-        yes = [f"{name(k)} {number(float(v))}" for k, (v, on) in enumerate(zip(predicted, told.split("|"))) if on == "1"]
+        yes = [
+            f"{name(k)} {number(float(v))}" for k, (v, on) in enumerate(zip(predicted, told.split("|"))) if on == "1"
+        ]
         return "predicted " + (", ".join(yes) or "none of the labels")
     if len(predicted) == 1:
         on = told == "1"
-        return f"truth {case.truth}, predicted {told} (probability {number(float(predicted[0]))})" + _right(case.truth, on)
+        return f"truth {case.truth}, predicted {told} (probability {number(float(predicted[0]))})" + _right(
+            case.truth, on
+        )
     k = int(told)
     text = f"predicted {name(k)} (probability {number(float(predicted[k]))})"
     if not isinstance(case.truth, int):
@@ -147,8 +153,7 @@ def _case(run: Run, task: str, case_id: str, order: Sequence[str]) -> dict[str, 
     for label in labels[:2]:
         mine = [a for a in maps if str(a.target["label"]) == label]
         targets.append(_target(run, recipe, case, predicted, mine, label))
-    return {"id": case_id, "caption": caption(run, task, case, predicted), "targets": targets,
-            "left_out": labels[2:]}  # fmt: skip
+    return {"id": case_id, "caption": caption(run, task, case, predicted), "targets": targets, "left_out": labels[2:]}
 
 
 def _target(
@@ -161,20 +166,34 @@ def _target(
     methods = run.info.get("methods", {})
     unit = lambda a: unit_of(a, str(methods.get(a.method, {}).get("family", "")))  # noqa: E731
     tiles = [
-        {"method": a.method, "control": a.method in CONTROLS, "uri": data_uri(map_tile(stage, a, unit=unit(a))),
-         "alt": _alt(a, case, unit(a)), "flags": warnings_of(a.flags)}
-        for a in maps if a.images
-    ]  # fmt: skip
-    shown = {
-        "label": label, "score": number(maps[0].score), "tiles": tiles, "pictures": None, "bars": None,
+        {
+            "method": a.method,
+            "control": a.method in CONTROLS,
+            "uri": data_uri(map_tile(stage, a, unit=unit(a))),
+            "alt": _alt(a, case, unit(a)),
+            "flags": warnings_of(a.flags),
+        }
+        for a in maps
+        if a.images
+    ]
+    shown: dict[str, Any] = {
+        "label": label,
+        "score": number(maps[0].score),
+        "tiles": tiles,
+        "pictures": None,
+        "bars": None,
         "planes": "Planes through the middle of the explained region, or the peak of the first map." if volume else "",
-    }  # fmt: skip
+    }
     if case.images:
-        said = f"Input {', '.join(case.images)} of case {case.id}" + (f" with contours of {', '.join(marks)}" if marks else "")
+        said = f"Input {', '.join(case.images)} of case {case.id}" + (
+            f" with contours of {', '.join(marks)}" if marks else ""
+        )
         shown["pictures"] = {"uri": data_uri(input_tile(stage, case.images)), "alt": said}
     tables = [a for a in maps if a.tables]
     if tables:
-        figure = table_bars(tables, case, features=recipe["model"].get("features") or {}, units=[unit(a) for a in tables])
+        figure = table_bars(
+            tables, case, features=recipe["model"].get("features") or {}, units=[unit(a) for a in tables]
+        )
         said = f"Signed bars of the table’s columns for {label}, case {case.id}: {', '.join(a.method for a in tables)}"
         shown["bars"] = {"uri": data_uri(figure, colours=64), "alt": said}
     return shown

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
-from matplotlib.figure import Figure
 
-from pellucid.report.charts import Bar, cost_scatter, learning_curve, score_scatter, shares
 from pellucid.report.gallery import gallery
-from pellucid.report.judge import CONTROLS, RULE, Judgement, base, judge, question_of
+from pellucid.report.judge import RULE, Judgement, judge
 from pellucid.report.limits import limits
 from pellucid.report.numbers import interval, is_number, number
-from pellucid.report.style import data_uri
-from pellucid.report.tables import (
-    ARROWS, cost_rows, data_rows, failures, glossary, patients_shared, performance_tables, region_tables, score_tables,
-    verdict_table,
-)  # fmt: skip
+from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
+from pellucid.report.score_tables import ARROWS, region_tables, score_tables, verdict_table
+from pellucid.report.tables import cost_rows, data_rows, failures, glossary, patients_shared, performance_tables
 from pellucid.study.store import Run, write_text
 
 SIGNS = {"trust": "✓", "with care": "◐", "do not rely on": "✕", "not judged": "?", "control": "○"}
@@ -45,17 +40,26 @@ def build_report(folder: str | Path) -> Path:
 def render(run: Run) -> str:
     """The page of a run."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pellucid.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("pellucid.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    )
     tasks = [_task(run, t) for t in run.tasks]
     info = run.info
     return environment.get_template("report.html.j2").render(
         title=info.get("title") or info["recipe"].get("title") or info["recipe"].get("name") or "Run",
-        date=_when(run), tasks=tasks, rule=RULE, signs=SIGNS, limits=limits(run), glossary=glossary(run),
-        provenance=_provenance(run), recipe=yaml.safe_dump(info["recipe"], sort_keys=False, allow_unicode=True),
+        date=_when(run),
+        tasks=tasks,
+        rule=RULE,
+        signs=SIGNS,
+        limits=limits(run),
+        glossary=glossary(run),
+        provenance=_provenance(run),
+        recipe=yaml.safe_dump(info["recipe"], sort_keys=False, allow_unicode=True),
         methods=[{"name": k, **v} for k, v in info.get("methods", {}).items() if any(k in t["order"] for t in tasks)],
-    )  # fmt: skip
+    )
 
 
 def _task(run: Run, task: str) -> dict[str, Any]:
@@ -65,17 +69,28 @@ def _task(run: Run, task: str) -> dict[str, Any]:
     order = [j.method for j in judged] or [_name(m) for m in recipe["explain"]["methods"]]
     head, rows = data_rows(run, task)
     return {
-        "name": task, "anchor": "t-" + re.sub(r"[^a-zA-Z0-9]+", "-", task), "title": recipe.get("title") or task,
-        "question": recipe.get("question", ""), "asked": _asked(recipe), "line": _line(run, task, recipe),
-        "judged": [_judged(j, comparison, metrics) for j in judged], "order": order,
-        "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in _faithful(comparison, metrics)],
+        "name": task,
+        "anchor": "t-" + re.sub(r"[^a-zA-Z0-9]+", "-", task),
+        "title": recipe.get("title") or task,
+        "question": recipe.get("question", ""),
+        "asked": _asked(recipe),
+        "line": _line(run, task, recipe),
+        "judged": [_judged(j, comparison, metrics) for j in judged],
+        "order": order,
+        "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in faithful(comparison, metrics)],
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
-        "failures": failures(run, task), "performance": performance_tables(run, task),
-        "curve": _curve(run, task), "scatter": _scatter(run, task), "gallery": gallery(run, task, order),
-        "shares": _shares(run, task, order), "regions": region_tables(run, task, order),
-        "scores": score_tables(run, task, order), "verdicts": verdict_table(run, task, order),
-        "cost": cost_rows(run, task, order), "trade": _trade(run, task, order),
-    }  # fmt: skip
+        "failures": failures(run, task),
+        "performance": performance_tables(run, task),
+        "curve": curve_panel(run, task),
+        "scatter": scatter_panel(run, task),
+        "gallery": gallery(run, task, order),
+        "shares": shares_panel(run, task, order),
+        "regions": region_tables(run, task, order),
+        "scores": score_tables(run, task, order),
+        "verdicts": verdict_table(run, task, order),
+        "cost": cost_rows(run, task, order),
+        "trade": trade_panel(run, task, order),
+    }
 
 
 def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
@@ -85,9 +100,15 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     targets = ", ".join(t if isinstance(t, str) else str(t) for t in explain["targets"])
     also = recipe.get("also") or {}
     return [
-        ("Task", model["task"] + (f", classes {', '.join(map(str, model['classes']))}" if model.get("classes") else "")),
+        (
+            "Task",
+            model["task"] + (f", classes {', '.join(map(str, model['classes']))}" if model.get("classes") else ""),
+        ),
         ("Inputs", ", ".join(model["inputs"])),
-        ("Model", network + (f", trained here for at most {train['epochs']} epochs" if train else ", not trained here")),
+        (
+            "Model",
+            network + (f", trained here for at most {train['epochs']} epochs" if train else ", not trained here"),
+        ),
         ("Data", ", ".join([data["dataset"], *(f"{k}: {v['dataset']}" for k, v in also.items())])),
         ("Explained", f"{targets} (cases: {explain['cases']})"),
         ("Compared with", evaluate.get("region") or "the region “lesion”, where a case has it"),
@@ -96,6 +117,8 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _line(run: Run, task: str, recipe: dict[str, Any]) -> str:
     cases, methods = len(run.cases(task)), len(recipe["explain"]["methods"])
+    if not cases:
+        return "Nothing was explained yet."
     measures = len(recipe["evaluate"]["metrics"])
     return (
         f"{cases} case{'' if cases == 1 else 's'} explained by {methods} method{'' if methods == 1 else 's'}, "
@@ -103,113 +126,46 @@ def _line(run: Run, task: str, recipe: dict[str, Any]) -> str:
     )
 
 
-def _faithful(comparison: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    if not len(comparison):
-        return []
-    first = comparison.drop_duplicates("metric")
-    return [
-        (str(r["metric"]), str(r["direction"])) for r in first.to_dict("records")
-        if question_of(str(r["metric"]), metrics) == "faithfulness" and r["direction"] != "none"
-    ]  # fmt: skip
-
-
 def _judged(j: Judgement, comparison: Any, metrics: dict[str, Any]) -> dict[str, Any]:
-    rows = {str(r["metric"]): r for r in comparison[comparison["method"] == j.method].to_dict("records")} if len(
-        comparison
-    ) else {}  # fmt: skip
+    rows = (
+        {str(r["metric"]): r for r in comparison[comparison["method"] == j.method].to_dict("records")}
+        if len(comparison)
+        else {}
+    )
     cells = []
-    for name, _ in _faithful(comparison, metrics):
+    for name, _ in faithful(comparison, metrics):
         r = rows.get(name)
         kind = "better" if name in j.better else "worse" if name in j.worse else ""
         difference = None if r is None or j.word == "control" else r.get("difference")
         rival = str(r.get("control") or "") if r is not None else ""
-        cells.append({
-            "difference": ("+" if is_number(difference) and float(difference) > 0 else "") + number(difference),
-            "interval": interval(r.get("difference_low"), r.get("difference_high")) if r is not None else "",
-            "kind": kind, "is_control": j.word == "control",
-            "rival": f"p {number(r['p'])} against {rival}" if r is not None and rival and is_number(r.get("p")) else "",
-        })  # fmt: skip
-    return {"method": j.method, "word": j.word, "slug": j.word.replace(" ", "-"), "why": j.why,
-            "rank": number(j.rank) if j.rank is not None else "–", "cells": cells}  # fmt: skip
-
-
-def _picture(figure: Figure, alt: str) -> dict[str, str]:
-    return {"uri": data_uri(figure, colours=64), "alt": alt}
-
-
-def _curve(run: Run, task: str) -> dict[str, str] | None:
-    history = run.table("history", task)
-    if not len(history):
-        return None
-    last = history.iloc[-1]
-    said = f"Learning curve over {len(history)} epochs; last losses: training {number(last.get('train_loss'))}, "
-    return _picture(learning_curve(history), said + f"validation {number(last.get('val_loss'))}")
-
-
-def _scatter(run: Run, task: str) -> dict[str, str] | None:
-    model = run.recipe(task)["model"]
-    table = run.table("predictions", task)
-    if model["task"] != "regression" or not len(table):
-        return None
-    own = table[(table["part"] != "val") & (table["class"] == table["class"].iloc[0])]
-    if not len(own):
-        return None
-    figure = score_scatter(own["truth"].astype(float).tolist(), own["value"].tolist(), name=str(own["class"].iloc[0]))
-    return _picture(figure, f"Predicted against true {own['class'].iloc[0]} of {len(own)} held-out cases")
-
-
-def _shares(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
-    table = run.table("comparison", task)
-    if not len(table):
-        return None
-    own = table[[question_of(str(m), run.info.get("metrics", {})) == "modality" for m in table["metric"]]]
-    by_map = own[own["metric"].astype(str).str.startswith("attribution_share")]
-    by_model = own[~own["metric"].astype(str).str.startswith("attribution_share")]
-    panels: dict[str, list[Bar]] = {}
-    inputs = [i for i in run.recipe(task)["model"]["inputs"] if own["metric"].astype(str).str.endswith(f"[{i}]").any()]
-    labels = list(dict.fromkeys(base(str(m)) for m in by_model["metric"]))
-    for name in inputs:
-        bars = [_bar(m, by_map[(by_map["method"] == m) & by_map["metric"].str.endswith(f"[{name}]")]) for m in order]
-        for label in labels:  # these ask the model, not the map: alike for all methods
-            same = by_model[by_model["metric"].str.startswith(label) & by_model["metric"].str.endswith(f"[{name}]")]
-            told = same[same["mean"].notna()].head(1)
-            bars.append(_bar("model: " + label.replace("_", " "), told, apart=True))
-        panels[name] = bars
-    if not panels:
-        return None
-    said = "; ".join(f"{k}: " + ", ".join(f"{b.name} {number(b.value)}" for b in v) for k, v in panels.items())
-    return _picture(shares(panels), "Shares of the inputs. " + said)
-
-
-def _bar(name: str, rows: Any, *, apart: bool = False) -> Bar:
-    if not len(rows):
-        return Bar(name, float("nan"), apart=apart or name in CONTROLS)
-    r = rows.iloc[0]
-    low, high = (float(r[k]) if is_number(r[k]) else None for k in ("low", "high"))
-    return Bar(name, float(r["mean"]), low, high, apart or name in CONTROLS)
-
-
-def _trade(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
-    comparison = run.table("comparison", task)
-    measures = _faithful(comparison, run.info.get("metrics", {}))
-    cost = {row["method"]: row["passes"] for row in cost_rows(run, task, order)}
-    if not measures or not cost:
-        return None
-    metric, direction = measures[0]
-    rows = comparison[comparison["metric"] == metric].set_index("method")
-    points = [
-        (m, cost[m], _bar(m, rows.loc[[m]])) for m in order if m in cost and m in rows.index and is_number(rows.loc[m, "mean"])
-    ]
-    if not points:
-        return None
-    said = ", ".join(f"{m} {number(p)} passes {number(b.value)}" for m, p, b in points)
-    figure = cost_scatter(points, metric=metric.replace("_", " "), arrow=ARROWS[direction])
-    return _picture(figure, f"Passes against {metric}: {said}")
+        cells.append(
+            {
+                "difference": ("+" if is_number(difference) and float(difference or 0) > 0 else "")
+                + number(difference),
+                "interval": interval(r.get("difference_low"), r.get("difference_high")) if r is not None else "",
+                "kind": kind,
+                "is_control": j.word == "control",
+                "rival": f"p {number(r['p'])} against {rival}"
+                if r is not None and rival and is_number(r.get("p"))
+                else "",
+            }
+        )
+    return {
+        "method": j.method,
+        "word": j.word,
+        "slug": j.word.replace(" ", "-"),
+        "why": j.why,
+        "rank": number(j.rank) if j.rank is not None else "–",
+        "cells": cells,
+    }
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:
     info = run.info
-    rows = [("Recipe", f"{info['recipe'].get('name', '')} ({info.get('recipe_hash', 'no hash')})"), ("Seed", str(info.get("seed", "–")))]
+    rows = [
+        ("Recipe", f"{info['recipe'].get('name', '')} ({info.get('recipe_hash', 'no hash')})"),
+        ("Seed", str(info.get("seed", "–"))),
+    ]
     rows += [(k.title(), str(info[k])) for k in ("command", "device", "started", "finished") if info.get(k)]
     if not info.get("finished"):
         rows.append(("Finished", "not when this report was written"))
@@ -219,11 +175,18 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         maps = run.attributions(task, ids[0]) if ids else []
         if maps:
             p = maps[0].provenance
-            rows.append((f"Weights of {task}", f"{p.get('weights', '–')} ({p.get('device', '?')}, {p.get('precision', '?')})"))
+            rows.append(
+                (f"Weights of {task}", f"{p.get('weights', '–')} ({p.get('device', '?')}, {p.get('precision', '?')})")
+            )
     spent = run.ledger.rows()
     whole = spent[spent["item"] == "*"]
     if len(whole):
-        rows.append(("Seconds by stage", ", ".join(f"{r.task} {r.stage} {number(float(r.seconds))}" for r in whole.itertuples())))
+        rows.append(
+            (
+                "Seconds by stage",
+                ", ".join(f"{r['task']} {r['stage']} {number(float(r['seconds']))}" for r in whole.to_dict("records")),
+            )
+        )
     return rows
 
 

@@ -11,24 +11,29 @@ import pandas as pd
 Word = Literal["trust", "with care", "do not rely on", "not judged", "control"]
 ORDER: tuple[Word, ...] = ("trust", "with care", "not judged", "do not rely on", "control")
 CONTROLS = ("random", "edge")
+RANKED = ("faithfulness", "plausibility")  # questions whose ranks make the order within a verdict
 MOST_FAIL = 0.5  # of the maps that were tested: from here on a check counts against the method
 FEW_FAIL = 0.1  # up to here a failure is an exception
 FEW = 8  # cases: with fewer, "not shown to be better than chance" is no finding
 FEWEST = 5  # cases: with fewer, nothing earns trust
 RULE = (
-    f"“Trust” needs three things: every check that was tested passes in at least {1 - FEW_FAIL:.0%} of the maps (a "
-    "warning counts as a pass); the maps were shown to change when the model’s weights are scrambled; and at least one "
-    f"faithfulness measure, over {FEWEST} cases or more, is better than that of a random map, and none worse, with an "
-    "interval that excludes zero. "
-    "“Do not rely on”: the maps stay as they are when the model is scrambled, or are empty or not finite, in at least "
-    f"{MOST_FAIL:.0%} of the cases; or a faithfulness measure is worse than random; or over {FEW} cases or more none is "
-    "better. Everything else is “with care”. Within a verdict the order is that of the mean rank in the measures."
+    "“Trust” needs three things: every check that was tested passes in at least "
+    f"{100 * (1 - FEW_FAIL):.0f} % of the maps (a warning counts as a pass); the maps were shown to change when the "
+    "model’s weights are scrambled; and at least one faithfulness measure, over "
+    f"{FEWEST} cases or more, is better than that of a random map, and none worse, with an interval that excludes "
+    "zero. “Do not rely on”: the maps stay as they are when the model is scrambled, or are empty or not finite, in "
+    f"at least {100 * MOST_FAIL:.0f} % of the cases; or a faithfulness measure is worse than random; or over {FEW} "
+    "cases or more none is better. Everything else is “with care”. Within a verdict the order is that of the mean "
+    "rank in the measures of faithfulness and plausibility."
 )
 _SAYS = {
-    "finite": "hold values that are not finite", "not_empty": "are zero everywhere",
-    "not_flat": "are nearly the same everywhere", "complete": "do not add up to the change in output",
-    "stable": "change under small noise", "sane": "hardly change when the model’s weights are scrambled",
-}  # fmt: skip
+    "finite": "hold values that are not finite",
+    "not_empty": "are zero everywhere",
+    "not_flat": "are nearly the same everywhere",
+    "complete": "do not add up to the change in output",
+    "stable": "change under small noise",
+    "sane": "hardly change when the model’s weights are scrambled",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Judgement:
         method: its name.
         word: the verdict.
         why: sentences that give the reasons, the gravest first.
-        rank: mean rank in the measures that have a direction, 1 the best; None if there are none.
+        rank: mean rank in the measures of faithfulness and plausibility, 1 the best; None if there are none.
         better: faithfulness measures that are better than random.
         worse: those that are worse.
         undecided: those whose difference from random may be zero.
@@ -82,7 +87,7 @@ def question_of(metric: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 def base(metric: str) -> str:
     """The registered name in a table's ``name(option=…)[input]``."""
-    return metric.split("[")[0].split("(")[0]
+    return metric.split("[", maxsplit=1)[0].split("(", maxsplit=1)[0]
 
 
 def compared(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -107,8 +112,8 @@ def _one(
     name: str, verdicts: pd.DataFrame, comparison: pd.DataFrame, metrics: Mapping[str, Mapping[str, Any]]
 ) -> Judgement:
     rows = comparison[comparison["method"] == name] if len(comparison) else comparison
-    rows = rows[[question_of(str(m), metrics) not in ("modality",) for m in rows["metric"]]] if len(rows) else rows
-    ranks = rows["rank"].dropna() if "rank" in rows else pd.Series(dtype=float)
+    told = rows[[question_of(str(m), metrics) in RANKED for m in rows["metric"]]] if len(rows) else rows
+    ranks = told["rank"].dropna() if "rank" in told else pd.Series(dtype=float)
     rank = float(ranks.mean()) if len(ranks) else None
     if name in CONTROLS:
         return Judgement(name, "control", ("Knows nothing of the model: what any map has to beat.",), rank)
@@ -130,8 +135,11 @@ def _one(
         else:
             light.append(f"{text} (only {cases} cases).")
     elif not decided:
-        light.append("It was not compared with a random map." if not how["undecided"] else
-                     "Not every faithfulness measure could be compared with a random map.")  # fmt: skip
+        light.append(
+            "It was not compared with a random map."
+            if not how["undecided"]
+            else "Not every faithfulness measure could be compared with a random map."
+        )
     for check, value in failing.items():
         sentence = _share(check, value)
         if value[1] > FEW_FAIL and sentence not in grave:
@@ -147,9 +155,15 @@ def _one(
     if not light and not grave:
         good.append("Its maps pass the checks that were tested and change when the model is scrambled.")
     return Judgement(
-        name, word, (*grave, *light, *good), rank, tuple(how["better"]), tuple(how["worse"]),
-        tuple(how["undecided"]), tuple(how["untested"]),
-    )  # fmt: skip
+        name,
+        word,
+        (*grave, *light, *good),
+        rank,
+        tuple(how["better"]),
+        tuple(how["worse"]),
+        tuple(how["undecided"]),
+        tuple(how["untested"]),
+    )
 
 
 def _failing(verdicts: pd.DataFrame, method: str) -> dict[str, tuple[int, float, int]]:

@@ -14,9 +14,9 @@ def limits(run: Run) -> list[str]:
     found = [_few(explained)] if any(explained.values()) else []
     if "plausibility" in questions:
         found.append(
-            "Plausibility is not faithfulness. A map that lies on the lesion agrees with what a person expects; whether "
-            "the model used that place is what the faithfulness measures ask. A good model may look elsewhere, and a "
-            "map may lie on the lesion for the wrong reason."
+            "Plausibility is not faithfulness. A map that lies on the lesion agrees with what a person expects; "
+            "whether the model used that place is what the faithfulness measures ask. A good model may look elsewhere, "
+            "and a map may lie on the lesion for the wrong reason."
         )
     if "faithfulness" in questions:
         found.append(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 DASH = "–"
 
@@ -23,8 +24,8 @@ def number(value: Any, *, digits: int = 3) -> str:
         >>> number(0.12345), number(1234567.0), number(0.0000123), number(float("nan")), number(0)
         ('0.123', '1,234,567', '1.2e-05', '–', '0')
     """
-    if value is None or not isinstance(value, int | float | np.number):
-        return DASH if value is None or value is np.nan else str(value)
+    if not isinstance(value, int | float | np.number):
+        return DASH if value is None or value is pd.NA else str(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{int(value):,}"
     v = float(value)

@@ -54,7 +54,7 @@ class Scale:
         if self.zero:
             return "0 everywhere"
         sign = "±" if self.signed else "0 to "
-        return f"{sign}{self.limit:.2g}" + (f" ({TOP} %)" if self.clipped else " (all values)")
+        return f"{sign}{self.limit:.2g}" + (f" ({TOP} %)" if self.clipped else " (all)")
 
     @property
     def extend(self) -> Any:
@@ -95,7 +95,7 @@ def scale_for(a: Attribution, *, names: Iterable[str] | None = None) -> Scale:
 
 
 def unit_of(a: Attribution, family: str = "") -> str:
-    """What a map's numbers are: ``"change of logit"`` where it adds up to, or ablates, the output; else ``"weight"``."""
+    """What a map's numbers are: ``"change of logit"`` where it adds up to or ablates the output, else ``"weight"``."""
     if "expected" in a.notes or family in ("perturbation", "shapley"):
         scalar = "score" if a.target.get("kind") == "score" else str(a.target.get("on", "logit"))
         return f"change of {scalar}"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -18,15 +19,29 @@ INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
 # Colours that the colour-blind can tell apart (Okabe and Ito 2008); figures never rely on them alone.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-FOR, AGAINST = "#b2182b", "#2166ac"
+FOR, AGAINST, NEUTRAL = "#b2182b", "#2166ac", "#6b7280"
 SIGNED, UNSIGNED, BAD = "RdBu_r", "magma", "#8a9199"
-RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 8.5, "text.color": INK, "axes.labelcolor": INK,
-    "axes.edgecolor": QUIET, "axes.linewidth": 0.7, "axes.titlesize": 9, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.prop_cycle": mpl.cycler(color=SERIES), "xtick.color": QUIET,
-    "ytick.color": QUIET, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.frameon": False,
-    "legend.fontsize": 8, "figure.facecolor": "white", "savefig.facecolor": "white", "axes.grid": False,
-}  # fmt: skip
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=SERIES),
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.grid": False,
+}
 
 
 @contextmanager

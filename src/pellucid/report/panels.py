@@ -1,0 +1,108 @@
+"""The charts of one task, made from the run's tables, each with a text for those who cannot see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pellucid.report.charts import MODEL, Bar, cost_scatter, learning_curve, score_scatter, shares
+from pellucid.report.judge import CONTROLS, base, question_of
+from pellucid.report.numbers import is_number, number
+from pellucid.report.score_tables import ARROWS
+from pellucid.report.style import data_uri
+from pellucid.report.tables import cost_rows
+from pellucid.study.store import Run
+
+
+def _picture(figure: Figure, alt: str) -> dict[str, str]:
+    return {"uri": data_uri(figure, colours=64), "alt": alt}
+
+
+def curve_panel(run: Run, task: str) -> dict[str, str] | None:
+    """Losses and validation metric by epoch; None if nothing was trained."""
+    history = run.table("history", task)
+    if not len(history):
+        return None
+    last = history.iloc[-1]
+    said = f"Learning curve over {len(history)} epochs; last losses: training {number(last.get('train_loss'))}, "
+    return _picture(learning_curve(history), said + f"validation {number(last.get('val_loss'))}")
+
+
+def scatter_panel(run: Run, task: str) -> dict[str, str] | None:
+    """Predicted against true scores of the cases that were not validation; None where there are no scores."""
+    model = run.recipe(task)["model"]
+    table = run.table("predictions", task)
+    if model["task"] != "regression" or not len(table):
+        return None
+    own = table[(table["part"] != "val") & (table["class"] == table["class"].iloc[0])]
+    if not len(own):
+        return None
+    figure = score_scatter(own["truth"].astype(float).tolist(), own["value"].tolist(), name=str(own["class"].iloc[0]))
+    return _picture(figure, f"Predicted against true {own['class'].iloc[0]} of {len(own)} held-out cases")
+
+
+def shares_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
+    """How much each input counts, by the maps and by the model; None for a single input."""
+    table = run.table("comparison", task)
+    if not len(table):
+        return None
+    own = table[[question_of(str(m), run.info.get("metrics", {})) == "modality" for m in table["metric"]]]
+    by_map = own[own["metric"].astype(str).str.startswith("attribution_share")]
+    by_model = own[~own["metric"].astype(str).str.startswith("attribution_share")]
+    panels: dict[str, list[Bar]] = {}
+    inputs = [i for i in run.recipe(task)["model"]["inputs"] if own["metric"].astype(str).str.endswith(f"[{i}]").any()]
+    labels = list(dict.fromkeys(base(str(m)) for m in by_model["metric"]))
+    for name in inputs:
+        bars = [_bar(m, by_map[(by_map["method"] == m) & by_map["metric"].str.endswith(f"[{name}]")]) for m in order]
+        for label in labels:  # these ask the model, not the map: alike for all methods
+            same = by_model[by_model["metric"].str.startswith(label) & by_model["metric"].str.endswith(f"[{name}]")]
+            told = same[same["mean"].notna()].head(1)
+            bars.append(_bar(MODEL + label.replace("_", " "), told, apart=True))
+        panels[name] = bars
+    if not panels:
+        return None
+    said = "; ".join(f"{k}: " + ", ".join(f"{b.name} {number(b.value)}" for b in v) for k, v in panels.items())
+    return _picture(shares(panels), "Shares of the inputs. " + said)
+
+
+def _bar(name: str, rows: Any, *, apart: bool = False) -> Bar:
+    if not len(rows):
+        return Bar(name, float("nan"), apart=apart or name in CONTROLS)
+    r = rows.iloc[0]
+    low, high = (float(r[k]) if is_number(r[k]) else None for k in ("low", "high"))
+    return Bar(name, float(r["mean"]), low, high, apart or name in CONTROLS)
+
+
+def trade_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
+    """Passes against the first faithfulness measure; None where either is missing."""
+    comparison = run.table("comparison", task)
+    measures = faithful(comparison, run.info.get("metrics", {}))
+    cost = {row["method"]: row["passes"] for row in cost_rows(run, task, order)}
+    if not measures or not cost:
+        return None
+    metric, direction = measures[0]
+    rows = comparison[comparison["metric"] == metric].set_index("method")
+    points = [
+        (m, cost[m], _bar(m, rows.loc[[m]]))
+        for m in order
+        if m in cost and m in rows.index and is_number(rows.loc[m, "mean"])
+    ]
+    if not points:
+        return None
+    said = ", ".join(f"{m} {number(p)} passes {number(b.value)}" for m, p, b in points)
+    figure = cost_scatter(points, metric=metric.replace("_", " "), arrow=ARROWS[direction])
+    return _picture(figure, f"Passes against {metric}: {said}")
+
+
+def faithful(comparison: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Faithfulness measures of a comparison with their direction, in its order."""
+    if not len(comparison):
+        return []
+    first = comparison.drop_duplicates("metric")
+    return [
+        (str(r["metric"]), str(r["direction"]))
+        for r in first.to_dict("records")
+        if question_of(str(r["metric"]), metrics) == "faithfulness" and r["direction"] != "none"
+    ]
