@@ -125,7 +125,7 @@ def test_curves_equal_their_twin(where):
         whole, empty = both[False][0], both[True][0]
         found = e.view(i).scores([as_metric(n) for n in ("deletion_auc", "insertion_auc", "aopc")])
         if not probability:
-            both = {k: [(v - empty) / (whole - empty) for v in values] for k, values in both.items()}
+            both = {k: [min(max((v - empty) / (whole - empty), 0.0), 1.0) for v in values] for k, values in both.items()}
         deletion, insertion = both[False], both[True]
         assert found["deletion_auc"].value == pytest.approx(literal.trapezoid(x, deletion), rel=1e-3, abs=1e-4)
         assert found["insertion_auc"].value == pytest.approx(literal.trapezoid(x, insertion), rel=1e-3, abs=1e-4)

@@ -49,7 +49,9 @@ class Curves:
         ``"probability"``: of the explained class, in [0, 1], as in the original (petsiuk2018rise); it needs no
         division, so it exists for every case. ``"normalised"``: ``(s − f(fill)) / (f(x) − f(fill))``, 1 for the
         picture and 0 for the fill; a regression's score and a sum of logits have units of their own, and without
-        it one large organ or one old patient would outweigh the rest. ``"auto"``: the probability for a
+        it one large organ or one old patient would outweigh the rest. It is cut off at 0 and 1: a half-empty picture
+        on which the model says more than on the picture itself, as speckled ones often do, is no better evidence.
+        ``"auto"``: the probability for a
         classification, normalised otherwise.
 
         Raises:
@@ -67,7 +69,7 @@ class Curves:
             )
         if gap < 0 and self.probability is not None:
             raise Undefined(f"the fill speaks more for the class than the picture does ({empty:.4g} > {whole:.4g})")
-        return (self.deletion - empty) / gap, (self.insertion - empty) / gap
+        return ((self.deletion - empty) / gap).clamp(0, 1), ((self.insertion - empty) / gap).clamp(0, 1)
 
 
 def area(fraction: Tensor, values: Tensor) -> float:

@@ -46,6 +46,8 @@ def summary(run: Run) -> dict[str, Any]:
 def print_summary(run: Run, console: Console) -> None:
     """Print performance, and the methods with a few scores and their verdicts."""
     found = summary(run)
+    if not console.is_terminal:  # a log file has no width of its own; cut-off intervals would be of no use
+        console = Console(file=console.file, width=180, quiet=console.quiet)
     for task, part in found["tasks"].items():
         quoted, seen = [], set()
         for row in part["performance"]:

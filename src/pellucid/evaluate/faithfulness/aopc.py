@@ -1,7 +1,7 @@
 """AOPC: the mean drop of the model's answer over the steps of the deletion curve.
 
 ``1/(L+1) Σ_{k=0..L} (s(x) − s(x without its top k/L of the pixels))``. In [−1, 1] for a classification (the
-probability of the explained class); without bounds for others, in units of ``f(x) − f(fill)``. Higher is better. The
+probability of the explained class); in [0, 1] for others, in units of ``f(x) − f(fill)``. Higher is better. The
 original perturbs 100 small regions with random values; here the steps are those of the deletion curve, to its end.
 Source: samek2017evaluating.
 """
@@ -34,6 +34,7 @@ class Aopc(Metric):
     name = "aopc"
     question = "faithfulness"
     direction = "higher"
+    low, high = -1.0, 1.0
     needs = ("model",)
     source = "samek2017evaluating"
     on: Scale = "auto"

@@ -1,7 +1,7 @@
 """Deletion: the area under the model's answer as the pixels the map ranks highest are taken away.
 
-``∫₀¹ s(x without its top q pixels) dq``, trapezoid rule. In [0, 1] for a classification (the probability of the
-explained class); without bounds for others, normalised so that the picture is 1 and the fill 0. Lower is better.
+``∫₀¹ s(x without its top q pixels) dq``, trapezoid rule. In [0, 1]: for a classification the probability of the
+explained class; for others, normalised so that the picture is 1 and the fill 0 and cut off there. Lower is better.
 Source: petsiuk2018rise.
 """
 
@@ -26,6 +26,7 @@ class DeletionAuc(Metric):
     name = "deletion_auc"
     question = "faithfulness"
     direction = "lower"
+    low, high = 0.0, 1.0
     needs = ("model",)
     source = "petsiuk2018rise"
     on: Scale = "auto"

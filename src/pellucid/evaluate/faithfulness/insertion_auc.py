@@ -1,7 +1,7 @@
 """Insertion: the area under the model's answer as the pixels the map ranks highest come back.
 
-``∫₀¹ s(fill with the top q pixels of x) dq``, trapezoid rule. In [0, 1] for a classification (the probability of
-the explained class); without bounds for others, normalised so that the picture is 1 and the fill 0. Higher is
+``∫₀¹ s(fill with the top q pixels of x) dq``, trapezoid rule. In [0, 1]: for a classification the probability of
+the explained class; for others, normalised so that the picture is 1 and the fill 0 and cut off there. Higher is
 better. Source: petsiuk2018rise.
 """
 
@@ -26,6 +26,7 @@ class InsertionAuc(Metric):
     name = "insertion_auc"
     question = "faithfulness"
     direction = "higher"
+    low, high = 0.0, 1.0
     needs = ("model",)
     source = "petsiuk2018rise"
     on: Scale = "auto"
