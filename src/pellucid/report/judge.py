@@ -21,10 +21,11 @@ RULE = (
     f"{100 * (1 - FEW_FAIL):.0f} % of the maps (a warning counts as a pass); the maps were shown to change when the "
     "model’s weights are scrambled; and at least one faithfulness measure, over "
     f"{FEWEST} cases or more, is better than that of a random map, and none worse, with an interval that excludes "
-    "zero. “Do not rely on”: the maps stay as they are when the model is scrambled, or are empty or not finite, in "
-    f"at least {100 * MOST_FAIL:.0f} % of the cases; or a faithfulness measure is worse than random; or over {FEW} "
-    "cases or more none is better. Everything else is “with care”. Within a verdict the order is that of the mean "
-    "rank in the measures of faithfulness and plausibility."
+    "zero, and in those measures it ranks above the edges of the picture. “Do not rely on”: in at least "
+    f"{100 * MOST_FAIL:.0f} % of the cases the maps are empty, not finite, or stay as they are when the model is "
+    "scrambled (this last unless it is better than both the random map and the edges, as above); or a faithfulness "
+    f"measure is worse than random; or over {FEW} cases or more none is better. Everything else is “with care”. "
+    "Within a verdict the order is that of the mean rank in the measures of faithfulness and plausibility."
 )
 _SAYS = {
     "finite": "hold values that are not finite",
@@ -121,8 +122,10 @@ def _one(
     how = compared(faithful)
     failing = _failing(verdicts, name)
     grave, light = [], []
+    beats_edge = _beats_edge(faithful, comparison, how["better"])
     for check in ("sane", "not_empty", "finite"):
-        if failing.get(check, (0, 0.0))[1] >= MOST_FAIL:
+        faithful_all_the_same = check == "sane" and beats_edge and not how["worse"]
+        if failing.get(check, (0, 0.0))[1] >= MOST_FAIL and not faithful_all_the_same:
             grave.append(_share(check, failing[check]))
     if how["worse"]:
         grave.append(f"Worse than a random map in {_list(how['worse'])}.")
@@ -144,6 +147,8 @@ def _one(
         sentence = _share(check, value)
         if value[1] > FEW_FAIL and sentence not in grave:
             light.append(sentence)
+    if how["better"] and beats_edge is False:
+        light.append("Not better than the edges of the picture in the same measures.")
     if decided and cases < FEWEST:
         light.append(f"Only {cases} case{'s' if cases != 1 else ''}: too few for trust.")
     if "sane" not in failing:
@@ -164,6 +169,19 @@ def _one(
         tuple(how["undecided"]),
         tuple(how["untested"]),
     )
+
+
+def _beats_edge(faithful: pd.DataFrame, comparison: pd.DataFrame, measures: list[str]) -> bool | None:
+    """Whether a method ranks above the edge detector in all these measures; None without an edge detector.
+
+    A map that copies the picture does as well as its edges; so beating them shows that it holds more.
+    """
+    edges = comparison[comparison["method"] == "edge"] if len(comparison) else comparison
+    if not measures or not len(edges):
+        return None
+    theirs = edges.set_index("metric")["rank"]
+    mine = faithful.set_index("metric")["rank"]
+    return bool(all(m in theirs.index and mine[m] < theirs[m] for m in measures))
 
 
 def _failing(verdicts: pd.DataFrame, method: str) -> dict[str, tuple[int, float, int]]:

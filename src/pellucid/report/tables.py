@@ -115,7 +115,7 @@ def glossary(run: Run) -> list[Cell]:
                 "direction": words.get(str(m.get("direction")), DASH),
                 "range": f"{low} to {high}",
                 "unit": m.get("unit") or DASH,
-                "summary": m.get("summary") or DASH,
+                "summary": str(m.get("summary") or DASH).replace("``", ""),
                 "source": m.get("source") or DASH,
             }
         )
