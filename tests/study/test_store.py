@@ -61,7 +61,10 @@ def test_case_and_maps_come_back_as_they_were(run: Run) -> None:
     assert np.allclose(back.geometry.source_affine, AFFINE)
     assert "age" not in back.meta  # facts about the patient stay in the table
     assert tuple(back.meta["window"]) == (-100, 200)
+    assert list(back.inputs) == list(case.inputs)
+    assert list(back.regions) == list(case.regions)
     for a, b in zip(maps, run.attributions("t", case.id)):
+        assert list(a.maps) == list(b.maps)
         assert torch.equal(a.maps["ct"], b.maps["ct"])
         assert torch.equal(a.maps["a/b"], b.maps["a/b"])
         assert (b.method, b.score, b.flags, b.notes["nodes"]) == (a.method, a.score, a.flags, 24)

@@ -11,6 +11,8 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.evaluate.undefined import Undefined
 
+SLIGHT = 0.01
+
 
 def heat(a: Attribution) -> dict[str, Tensor]:
     """The maps of the image inputs, channels summed: input name to ``(*spatial)``, float64.
@@ -26,7 +28,8 @@ def heat(a: Attribution) -> dict[str, Tensor]:
 def vector(a: Attribution) -> Tensor:
     """All image maps of an attribution, channels summed, as one float64 vector; its tables if there are no images.
 
-    A table's values are on a scale of their own, so they are never mixed with those of pixels.
+    Inputs come in the order of their names, whatever order the maps are in, so that two vectors always correspond. A
+    table's values are on a scale of their own, so they are never mixed with those of pixels.
 
     Raises:
         Undefined: a value is NaN or infinite, or there is no map.
@@ -35,7 +38,7 @@ def vector(a: Attribution) -> Tensor:
     _finite(parts)
     if not parts:
         raise Undefined(f"{a.method} made no map")
-    return torch.cat([v.flatten() for v in parts.values()])
+    return torch.cat([parts[name].flatten() for name in sorted(parts)])
 
 
 def pearson(a: Tensor, b: Tensor) -> float:
@@ -60,6 +63,21 @@ def spearman(a: Tensor, b: Tensor) -> float:
         Undefined: one of them is constant.
     """
     return pearson(ranks(a), ranks(b))
+
+
+def likeness(a: Tensor, b: Tensor) -> float:
+    """Spearman's ρ of the magnitudes of two maps where at least one of them is more than 1 % of its maximum.
+
+    The empty rest is left out: that two maps agree on the air around a patient is no similarity.
+
+    Raises:
+        Undefined: one of them is constant there, or zero.
+    """
+    a, b = a.abs(), b.abs()
+    if not float(a.max()) > 0 or not float(b.max()) > 0:
+        raise Undefined("a map is zero everywhere, so it is like no other")
+    seen = (a > SLIGHT * a.max()) | (b > SLIGHT * b.max())
+    return spearman(a[seen], b[seen])
 
 
 def ranks(a: Tensor) -> Tensor:

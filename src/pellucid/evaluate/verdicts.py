@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.verdict import Verdict, not_tested
 from pellucid.evaluate.evidence import Evidence
-from pellucid.evaluate.maths import spearman, vector
+from pellucid.evaluate.maths import likeness, vector
 from pellucid.evaluate.stability.stability_pearson import stability_pearson
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
@@ -76,7 +76,7 @@ def _sane(view: View) -> Verdict:
                 "sane", "pass", "On a model with random weights the method finds nothing, so the map needs the model.",
                 None, limit,
             )  # fmt: skip
-        rho = spearman(clean, random)
+        rho = likeness(clean, random)
     except Undefined as reason:
         return not_tested("sane", f"Similarity to a random model's map has no value: {reason}.")
     if _same(clean, [random]):

@@ -194,10 +194,8 @@ class Run:
         geometry = attrs.get("geometry")
         return Case(
             id=case_id,
-            inputs={unquote(k): torch.as_tensor(v[:]) for k, v in group["inputs"].arrays()},
-            regions=(
-                {unquote(k): torch.as_tensor(v[:]) for k, v in group["regions"].arrays()} if "regions" in group else {}
-            ),
+            inputs={k: torch.as_tensor(group[f"inputs/{quote(k, safe='')}"][:]) for k in attrs["inputs"]},
+            regions={k: torch.as_tensor(group[f"regions/{quote(k, safe='')}"][:]) for k in attrs["regions"]},
             truth=torch.as_tensor(group["truth"][:]) if "truth" in group else attrs.get("truth"),
             spacing=tuple(attrs["spacing"]) if attrs.get("spacing") else None,
             geometry=None if geometry is None else _geometry(geometry),
@@ -230,7 +228,7 @@ class Run:
                 }
             found.append(
                 Attribution(
-                    maps={unquote(k): torch.as_tensor(v[:]) for k, v in node.arrays()},
+                    maps={name: torch.as_tensor(node[quote(name, safe="")][:]) for name in attrs.pop("inputs")},
                     case_id=case_id,
                     checks=checks,
                     cost=Cost(**attrs.pop("cost")),
@@ -331,6 +329,8 @@ def _case_attributes(case: Case) -> dict[str, Any]:
     g = case.geometry
     return {
         "id": case.id,
+        "inputs": list(case.inputs),  # a folder has no order of its own
+        "regions": list(case.regions),
         "truth": None if isinstance(case.truth, Tensor) else case.truth,
         "spacing": list(case.spacing) if case.spacing else None,
         "display": _plain({k: v for k, v in case.meta.items() if k in ("window", "features", "orientation")}),
@@ -359,7 +359,7 @@ def _geometry(attrs: Mapping[str, Any]) -> Geometry:
 def _attribution_attributes(a: Attribution) -> dict[str, Any]:
     return _plain(
         {
-            "method": a.method, "target": a.target, "score": a.score, "signed": a.signed, "flags": a.flags,
+            "inputs": list(a.maps), "method": a.method, "target": a.target, "score": a.score, "signed": a.signed, "flags": a.flags,
             "provenance": a.provenance, "cost": a.cost.as_dict(), "notes": a.notes,
             "spacing": a.spacing, "image_axes": a.image_axes, "refinement": a.refinement,
         }

@@ -1,8 +1,9 @@
 """Parameter randomisation: how alike the map is to that of the same network with random weights.
 
 Spearman's ρ of ``|A|`` with the ``|A|`` that the method makes of a copy with every parameter drawn anew (all layers at
-once; :func:`pellucid.evaluate.randomise.randomise`), over all pixels of all images, class and region kept. In [−1, 1],
-lower is better: a map that survives does not explain what the model has learned. Source: adebayo2018sanity.
+once; :func:`pellucid.evaluate.randomise.randomise`), class and region kept, over the pixels of all images at which at
+least one of the two is more than 1 % of its maximum (the original takes all pixels; maps of a patient before a black
+background then agree by their empty part alone). In [−1, 1], lower is better: a map that survives does not explain what the model has learned. Source: adebayo2018sanity.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.maths import spearman, vector
+from pellucid.evaluate.maths import likeness, vector
 from pellucid.evaluate.view import View
 
 
@@ -27,4 +28,4 @@ class ParameterRandomisation(Metric):
 
     def score(self, view: View) -> Score:
         """Similarity to the map of the randomised model."""
-        return Score(spearman(view.vector.abs(), vector(view.randomised).abs()))
+        return Score(likeness(view.vector, vector(view.randomised)))
