@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from report.run_folder import cases, maps
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
@@ -22,6 +21,7 @@ from pellucid.report.numbers import interval, mean_interval, number, percent
 from pellucid.report.planes import heart, peak, planes
 from pellucid.report.shade import grey, scale_of, unit_of, window_of
 from pellucid.report.style import png
+from report.run_folder import cases, maps
 
 
 def attribution(values, **changes):

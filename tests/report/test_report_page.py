@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
-from report.run_folder import HOSTILE, METHODS, build, comparison
 
 from pellucid.errors import InputError
 from pellucid.report import build_report
+from report.run_folder import HOSTILE, METHODS, build, comparison
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -24,7 +24,8 @@ RULE = (
     "zero, and in those measures it ranks above the edges of the picture. “Do not rely on”: in at least "
     f"{100 * MOST_FAIL:.0f} % of the cases the maps are empty, not finite, or stay as they are when the model is "
     "scrambled (this last unless it is better than both the random map and the edges, as above); or a faithfulness "
-    f"measure is worse than random; or over {FEW} cases or more none is better. Everything else is “with care”. "
+    f"measure is worse than random and none better; or over {FEW} cases or more none is better. “Not judged”: neither "
+    "scrambled weights nor faithfulness were looked at. Everything else is “with care”. "
     "Within a verdict the order is that of the mean rank in the measures of faithfulness and plausibility."
 )
 _SAYS = {
@@ -128,7 +129,8 @@ def _one(
         if failing.get(check, (0, 0.0))[1] >= MOST_FAIL and not faithful_all_the_same:
             grave.append(_share(check, failing[check]))
     if how["worse"]:
-        grave.append(f"Worse than a random map in {_list(how['worse'])}.")
+        disagree = ": the measures disagree" if how["better"] else ""
+        (light if how["better"] else grave).append(f"Worse than a random map in {_list(how['worse'])}{disagree}.")
     cases = int(faithful["n"].max()) if len(faithful) and "n" in faithful else 0
     decided = how["better"] or how["worse"]
     if how["undecided"] and not decided and not how["untested"]:
@@ -155,8 +157,8 @@ def _one(
         light.append("Whether it depends on the model’s weights was not tested.")
     good = [f"Better than a random map in {_list(how['better'])}."] if how["better"] else []
     word: Word = "do not rely on" if grave else "with care" if light else "trust"
-    if not failing and not len(faithful):
-        return Judgement(name, "not judged", ("Neither checks nor faithfulness measures were run.",), rank)
+    if "sane" not in failing and not decided and not how["undecided"]:
+        word = "do not rely on" if grave else "not judged"
     if not light and not grave:
         good.append("Its maps pass the checks that were tested and change when the model is scrambled.")
     return Judgement(

@@ -133,15 +133,8 @@ def colour_bar(figure: Figure, boxes: list[list[tuple[int, int, int, int]]], sca
     bar.set_ticks(ticks if not scale.zero else [0], labels=[f"{t:.2g}" for t in (ticks if not scale.zero else [0])])
     bar.ax.tick_params(labelsize=7.5, length=2, pad=2)
     bar.outline.set_linewidth(0.5)
-    ends = ("", "red: for", "blue: against") if scale.signed else ("", "bright: more")
-    text = "\n".join(
-        (
-            *scale.text.split(" (", 1)[:1],
-            *([f"({scale.text.split(' (', 1)[1]}"] if " (" in scale.text else []),
-            *([unit] if unit else []),
-            *ends,
-        )
-    )
+    colours = ("red: for", "blue: against") if scale.signed else ("bright: more",)
+    text = "\n".join((*(t for t in (scale.ends, scale.covers, unit) if t), "", *colours))
     top = boxes[0][-1]
     h, w = figure.get_figheight() * figure.dpi, figure.get_figwidth() * figure.dpi
     figure.text(

@@ -49,12 +49,19 @@ class Scale:
         return -self.limit if self.signed else 0.0
 
     @property
+    def ends(self) -> str:
+        """What the last colours stand for, such as ``±0.031``."""
+        return "0 everywhere" if self.zero else ("±" if self.signed else "0 to ") + f"{self.limit:.2g}"
+
+    @property
+    def covers(self) -> str:
+        """How many of the values lie within, such as ``(99.5 %)``."""
+        return "" if self.zero else f"({TOP} %)" if self.clipped else "(all)"
+
+    @property
     def text(self) -> str:
         """What stands beside the bar, such as ``±0.031 (99.5 %)``."""
-        if self.zero:
-            return "0 everywhere"
-        sign = "±" if self.signed else "0 to "
-        return f"{sign}{self.limit:.2g}" + (f" ({TOP} %)" if self.clipped else " (all)")
+        return f"{self.ends} {self.covers}".strip()
 
     @property
     def extend(self) -> Any:
