@@ -28,6 +28,7 @@ from pellucid.report.layout import (
     head,
     notes_below,
     size_of,
+    wrapped,
 )
 from pellucid.report.planes import Plane, heart, peak, planes
 from pellucid.report.shade import grey, scale_for, unit_of, warnings_of, window_of
@@ -118,11 +119,10 @@ def map_tile(stage: Stage, a: Attribution, *, unit: str = "", names: Sequence[st
     cells = [
         (n, under, over) for n in shown for under, over in zip(stage.cut_background(n), stage.cut(a.spatial(n).numpy()))
     ]
-    notes = warnings_of(a.flags)
+    sizes = [size_of(o) for _, _, o in cells]
+    notes = wrapped(warnings_of(a.flags), sum(w for _, w in sizes) + BAR)
     with house_style():
-        figure, boxes = grid(
-            [size_of(o) for _, _, o in cells], rows=2, foot=FOOT, bar=BAR, note=NOTE * len(notes) + (4 if notes else 0)
-        )
+        figure, boxes = grid(sizes, rows=2, foot=FOOT, bar=BAR, note=NOTE * len(notes) + (4 if notes else 0))
         for i, (name, under, over) in enumerate(cells):
             here = [m[i % len(m)] for m in marks]
             top = draw(figure, boxes[0][i], over, scale.over(under.values, over.values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,9 @@ from pellucid.report.planes import Plane
 from pellucid.report.shade import Scale
 from pellucid.report.style import QUIET, SIGNED, UNSIGNED, pixels
 
-SIDE, LARGEST = 184, 256  # pixels of a picture in a figure: about so many, and at most
+LARGEST = 256  # pixels of a picture in a figure at most
 HEAD, GAP, BAR, FOOT, NOTE = 18, 6, 96, 8, 15
+LETTER = 7.6  # pixels that a bold letter of a note takes
 # Colour over a picture, and the line's style, so that colour is not the only difference.
 STROKES: tuple[tuple[str, Any], ...] = (
     ("#ffd92f", "-"),
@@ -33,9 +35,9 @@ def size_of(plane: Plane) -> tuple[int, int]:
     rows, columns = plane.values.shape[:2]
     tall, wide = plane.size
     if abs((tall / rows) / (wide / columns) - 1) < 0.01 and max(rows, columns) <= LARGEST:
-        times = max(1, round(SIDE / max(rows, columns)))
+        times = max(1, LARGEST // max(rows, columns))
         return rows * times, columns * times
-    times = min(SIDE if max(rows, columns) <= SIDE else LARGEST, LARGEST) / max(tall, wide)
+    times = min(LARGEST, max(192, rows, columns)) / max(tall, wide)
     return max(24, round(tall * times)), max(24, round(wide * times))
 
 
@@ -111,7 +113,7 @@ def contours(axis: Axes, marks: Sequence[Plane], *, coloured: bool) -> None:
         ring = np.pad(mask.astype(float), 1)
         xs, ys = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
         line = axis.contour(
-            xs, ys, ring, levels=[0.5], colors=[colour if coloured else "black"], linewidths=0.9, linestyles=[style]
+            xs, ys, ring, levels=[0.5], colors=[colour if coloured else "black"], linewidths=1.1, linestyles=[style]
         )
         line.set_path_effects([withStroke(linewidth=1.9, foreground="#202020" if coloured else "white")])
         axis.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
@@ -142,6 +144,11 @@ def colour_bar(figure: Figure, boxes: list[list[tuple[int, int, int, int]]], sca
     )
 
 
+def wrapped(notes: Sequence[str], width: int) -> list[str]:
+    """Notes in lines that fit into so many pixels, each beginning with a mark."""
+    return [line for note in notes for line in textwrap.wrap(note, max(20, int(width / LETTER)))]
+
+
 def notes_below(figure: Figure, notes: Sequence[str]) -> None:
     """What is wrong with the map, under it."""
     h, w = figure.get_figheight() * figure.dpi, figure.get_figwidth() * figure.dpi
@@ -149,7 +156,7 @@ def notes_below(figure: Figure, notes: Sequence[str]) -> None:
         figure.text(
             GAP / w,
             (5 + NOTE * (len(notes) - 1 - k)) / h,
-            "! " + note,
+            note,
             fontsize=8,
             va="bottom",
             color="#8a1c0f",

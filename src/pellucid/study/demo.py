@@ -34,10 +34,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "network": "image_tabular", "inputs": ["ct", "ehr"], "classes": ["benign", "malignant"],
         "features": {"ehr": list(FEATURES)},
         # With all of the workshop's signal the table alone tells the classes apart, and no map can be right or wrong.
-        "data": {"table_signal": 0.15}, "n": 520,
-        "train": {"epochs": 20, "batch_size": 16, "lr": 2e-3},
+        "data": {"table_signal": 0.1}, "n": 900, "size": 64,
+        "train": {"epochs": 16, "batch_size": 16, "lr": 2e-3},
         # A window no larger than the nodule, filled with the grey of lung: what is there where no nodule is.
-        "occlusion": {"window": 10, "stride": 4, "fill": 0.2},
+        "occlusion": {"window": 7, "stride": 3, "fill": 0.14},
         "regions": ["lesion", "lungs", "anatomy"],
     },
     "regression": {
@@ -88,7 +88,7 @@ def demo_recipe(task: str = "all", *, quick: bool = False, full: bool = False, s
 
 def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
     s, volume = SETTINGS[name], name == "volume"
-    n, size, most = s["n"], 64 if volume else 96, 3 if volume else 6
+    n, size, most = s["n"], s.get("size", 64 if volume else 96), 3 if volume else 8
     train, data = dict(s["train"]), dict(s.get("data", {}))
     occlusion = s.get("occlusion", {"window": 16, "stride": 12})
     if quick:

@@ -181,7 +181,9 @@ def _sentence(error: Any) -> str:
 
 def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
-    parts: dict[str, type[BaseModel]] = {"data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate}
+    parts: dict[str, type[BaseModel]] = {
+        "data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate,
+    }  # fmt: skip
     for step in reversed(place):
         if step in parts:
             return list(parts[step].model_fields)

@@ -359,7 +359,8 @@ def _geometry(attrs: Mapping[str, Any]) -> Geometry:
 def _attribution_attributes(a: Attribution) -> dict[str, Any]:
     return _plain(
         {
-            "inputs": list(a.maps), "method": a.method, "target": a.target, "score": a.score, "signed": a.signed, "flags": a.flags,
+            "inputs": list(a.maps), "method": a.method, "target": a.target, "score": a.score,
+            "signed": a.signed, "flags": a.flags,
             "provenance": a.provenance, "cost": a.cost.as_dict(), "notes": a.notes,
             "spacing": a.spacing, "image_axes": a.image_axes, "refinement": a.refinement,
         }

@@ -20,8 +20,8 @@ FIRST = 8
 class IntegratedGradients(Explainer):
     """``(x − x') ∘ ∫₀¹ ∂y/∂x (x' + α(x − x')) dα``.
 
-    By default the nodes are nested midpoints (8, 24, 72, 216, 648; each level keeps all nodes of the one before) and are
-    refined until the relative completeness error is under ``tolerance`` **and** the map has settled (it changed by
+    By default the nodes are nested midpoints (8, 24, 72, 216, 648; each level keeps all nodes of the one before) and
+    are refined until the relative completeness error is under ``tolerance`` **and** the map has settled (it changed by
     under ``settle`` in L1 from one level to the next): a small error at few nodes can be luck. ``notes`` hold the
     nodes used and the error; a map that misses the tolerance at the last level is flagged ``incomplete``.
 
@@ -52,7 +52,8 @@ class IntegratedGradients(Explainer):
         """Check the options."""
         object.__setattr__(self, "baseline", as_fill(self.baseline))
         require(self.tolerance > 0, f"tolerance={self.tolerance}: give a positive share, such as 0.01")
-        require(self.most >= 3 * FIRST, f"most={self.most}: give {3 * FIRST} or more, so that two levels can be compared")
+        least = 3 * FIRST
+        require(self.most >= least, f"most={self.most}: give {least} or more, so that two levels can be compared")
         require(self.n_steps is None or self.n_steps >= 1, f"n_steps={self.n_steps}: give 1 or more")
         require(
             self.rule in ("midpoint", "gauss_legendre", "trapezoid"),
