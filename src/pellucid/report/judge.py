@@ -122,7 +122,8 @@ def _one(
     faithful = rows[[question_of(str(m), metrics) == "faithfulness" for m in rows["metric"]]] if len(rows) else rows
     how = compared(faithful)
     failing = _failing(verdicts, name)
-    grave, light = [], []
+    grave: list[str] = []
+    light: list[str] = []
     beats_edge = _beats_edge(faithful, comparison, how["better"])
     for check in ("sane", "not_empty", "finite"):
         faithful_all_the_same = check == "sane" and beats_edge and not how["worse"]

@@ -113,9 +113,9 @@ def contours(axis: Axes, marks: Sequence[Plane], *, coloured: bool) -> None:
         ring = np.pad(mask.astype(float), 1)
         xs, ys = np.arange(-1, mask.shape[1] + 1), np.arange(-1, mask.shape[0] + 1)
         line = axis.contour(
-            xs, ys, ring, levels=[0.5], colors=[colour if coloured else "black"], linewidths=1.1, linestyles=[style]
+            xs, ys, ring, levels=[0.5], colors=[colour if coloured else "black"], linewidths=0.9, linestyles=[style]
         )
-        line.set_path_effects([withStroke(linewidth=1.9, foreground="#202020" if coloured else "white")])
+        line.set_path_effects([withStroke(linewidth=1.6, foreground="#202020" if coloured else "white")])
         axis.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
 
 
@@ -146,7 +146,7 @@ def colour_bar(figure: Figure, boxes: list[list[tuple[int, int, int, int]]], sca
 
 def wrapped(notes: Sequence[str], width: int) -> list[str]:
     """Notes in lines that fit into so many pixels, each beginning with a mark."""
-    return [line for note in notes for line in textwrap.wrap(note, max(20, int(width / LETTER)))]
+    return [line for note in notes for line in textwrap.wrap("! " + note, max(20, int(width / LETTER)))]
 
 
 def notes_below(figure: Figure, notes: Sequence[str]) -> None:
