@@ -188,7 +188,7 @@ def test_marks_are_in_the_legend_and_on_the_picture():
 def test_marks_of_a_segmentation_are_truth_and_prediction():
     case_ = cases("segmentation", n=1)[0]
     recipe = {"model": {"task": "segmentation"}, "evaluate": {"region": "lesion"}}
-    found = marks_of(recipe, case_, case_.truth.roll(1, 0), {"index": 0, "label": "tumour"})
+    found = marks_of(recipe, case_, case_.truth.roll(1, 0), {"index": 0, "label": "tumour (predicted region)"})
     assert list(found) == ["true: tumour", "predicted: tumour"]
     assert np.array_equal(found["true: tumour"], case_.truth.numpy() == 1)
     labels = torch.tensor([[0, 1], [2, 2]])

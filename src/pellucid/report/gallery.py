@@ -87,7 +87,7 @@ def marks_of(
             if isinstance(labels, Tensor) and tuple(labels.shape) == case.spatial:
                 binary = int(labels.max()) <= 1
                 wanted = 1 if binary else int(target.get("index", 1))
-                found[f"{name}: {target.get('label', wanted)}"] = (labels == wanted).numpy()
+                found[f"{name}: {str(target.get('label', wanted)).split(' (')[0]}"] = (labels == wanted).numpy()
         return found
     readers = [r for r in case.regions if r.startswith("reader_")]
     asked = recipe["evaluate"].get("region") or "lesion"
