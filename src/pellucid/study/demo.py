@@ -45,7 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "train": {"epochs": 40, "batch_size": 8, "lr": 1e-2},
     },
     "segmentation": {
-        "network": "two_encoder_unet", "inputs": ["flair", "t1ce"], "classes": ["tumour"], "n": 240,
+        "network": "two_encoder_unet", "inputs": ["flair", "t1ce"], "classes": ["tumour"], "n": 240, "size": 64,
         "options": {"width": 8}, "train": {"epochs": 12, "batch_size": 4, "lr": 1e-2},
         "regions": ["lesion", "rim", "necrosis", "oedema", "anatomy"],
     },
@@ -88,9 +88,9 @@ def demo_recipe(task: str = "all", *, quick: bool = False, full: bool = False, s
 
 def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
     s, volume = SETTINGS[name], name == "volume"
-    n, size, most = s["n"], s.get("size", 64 if volume else 96), 3 if volume else 8
+    n, size, most = s["n"], s.get("size", 64 if volume else 96), 3 if volume else 6
     train, data = dict(s["train"]), dict(s.get("data", {}))
-    occlusion = s.get("occlusion", {"window": 16, "stride": 12})
+    occlusion = s.get("occlusion", {"window": size // 6, "stride": size // 8})
     if quick:
         n, size, most = (12, 32, 1) if volume else (60, 48, 2)
         train["epochs"], occlusion = 2, {"window": size // 6, "stride": size // 8}
