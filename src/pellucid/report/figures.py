@@ -149,8 +149,8 @@ def plot(a: Attribution, case: Case | None = None, *, marks: Mapping[str, Any] |
     Example:
         >>> import torch
         >>> m = Attribution(maps={"x": torch.eye(8)}, method="m", case_id="1", target={"label": "a"}, score=1.0)
-        >>> len(plot(m).axes)
-        2
+        >>> len(plot(m).axes)  # over the picture, alone, and the colour bar
+        3
     """
     from pellucid.report.charts import table_bars
 

@@ -19,7 +19,7 @@ from pellucid.report.shade import scale_for, unit_of, warnings_of
 from pellucid.report.style import data_uri
 from pellucid.study.store import Run
 
-TILES = 200  # of a whole report, so that its file can be sent
+TILES = 140  # of a whole report, so that it is drawn in half a minute and its file can be sent
 MOST, LEAST = 6, 2  # cases per task
 FLAGS = {"stable": "unstable", "sane": "not_sane"}
 

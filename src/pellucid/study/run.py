@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -123,6 +124,7 @@ def _open(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
         folder,
         {
             "name": recipe.name, "title": recipe.title or recipe.name, "recipe": recipe.model_dump(mode="json"),
+            "command": " ".join(["pellucid", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "pellucid" else "",
             "recipe_hash": recipe.hash(), "seed": recipe.seed, "versions": versions(), "started": _now(),
             "methods": _registered(methods()), "metrics": _registered(metrics()),
         },
