@@ -28,13 +28,12 @@ class Random(Explainer):
     def attribute(self, problem: Problem) -> Result:
         """Draw a map per case and target."""
         problem.bind()
-        targets, everyone = len(problem.targets), torch.arange(len(problem))
+        everyone = torch.arange(len(problem))
+        # Drawn by the class that is explained, not by its place among the targets: explained alone, it is the same.
+        classes = torch.tensor([[t.index for t in b] for b in problem.objective.bound if b is not None])
 
         def one(name: str) -> Tensor:
-            rows = [
-                problem.draw("uniform", name, everyone, torch.full_like(everyone, t), "random")
-                for t in range(targets)
-            ]
+            rows = [problem.draw("uniform", name, everyone, column, "random") for column in classes.T]
             m = torch.stack(rows, dim=1)
             return m[:, :, 0] if m.ndim > 3 else m
 
