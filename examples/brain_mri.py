@@ -17,11 +17,11 @@ from brain_meshnet import CLASSES, load
 
 import pellucid as pc
 
-SIDE = 80
+SIDE = 96  # the network sees 46 voxels to each side: much smaller, and it no longer knows where it is
 METHODS = [
     "saliency", "input_x_gradient", {"integrated_gradients": {"n_steps": 8}}, {"smoothgrad": {"samples": 4}},
-    "deeplift", "grad_cam", {"gradient_shap": {"samples": 4}}, {"occlusion": {"window": 20, "stride": 20}},
-    {"feature_ablation": {"side": 20}}, "random", "edge",
+    "deeplift", "grad_cam", {"gradient_shap": {"samples": 4}}, {"occlusion": {"window": 32, "stride": 32}},
+    {"feature_ablation": {"side": 32}}, "random", "edge",
 ]  # fmt: skip
 
 
@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--side", type=int, default=SIDE, help="of the crop, in voxels")
+    parser.add_argument("--methods", help="names, separated by commas; all by default")
     options = parser.parse_args()
+    methods = options.methods.split(",") if options.methods else METHODS
     options.out.mkdir(parents=True, exist_ok=True)
     predictor = pc.Predictor(
         load(options.data), inputs=["t1"], task="segmentation", classes=CLASSES, name="brainchop MeshNet"
@@ -59,7 +61,7 @@ def main() -> None:
         there = torch.as_tensor(known[tuple(slice(a, a + options.side) for a in start)].astype(int))
         overlap = 2 * int(((labels == k) & (there == k)).sum()) / int((labels == k).sum() + (there == k).sum())
         print(f"{name}: Dice {overlap:.3f} with the network's own output on the whole head")
-        for a in pc.explain_many(predictor, [case], methods=METHODS, targets=[pc.RegionScore(name)]):
+        for a in pc.explain_many(predictor, [case], methods=methods, targets=[pc.RegionScore(name)]):
             (path,) = a.save(options.out / f"{name}_{a.method}.nii.gz")
             written = nib.load(path)
             assert written.shape == source.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     model, data, explain, evaluate = recipe["model"], recipe["data"], recipe["explain"], recipe["evaluate"]
     network = model.get("network") or f"given: {model.get('load')}"
     train = recipe.get("train")
-    targets = ", ".join(t if isinstance(t, str) else str(t) for t in explain["targets"])
+    targets = ", ".join(_target(t) for t in explain["targets"])
     also = recipe.get("also") or {}
     return [
         (
@@ -200,3 +201,12 @@ def _when(run: Run) -> str:
 
 def _name(method: Any) -> str:
     return method if isinstance(method, str) else str(next(iter(method)))
+
+
+def _target(target: Any) -> str:
+    """A target of the recipe in words: ``heart``, or ``heart (truth, mean)``."""
+    if not isinstance(target, Mapping):
+        return str(target)
+    what = str(target.get("k", target.get("i", "predicted")))
+    details = [str(v) for k, v in target.items() if k not in ("kind", "k", "i")]
+    return f"{what} ({', '.join(details)})" if details else what

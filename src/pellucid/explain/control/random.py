@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +30,11 @@ class Random(Explainer):
         """Draw a map per case and target."""
         problem.bind()
         everyone = torch.arange(len(problem))
-        # Drawn by the class that is explained, not by its place among the targets: explained alone, it is the same.
-        classes = torch.tensor([[t.index for t in b] for b in problem.objective.bound if b is not None])
+        # Drawn by what is explained, not by its place among the targets: explained alone, it is the same.
+        keys = [[zlib.crc32(t.label.encode()) for t in b] for b in problem.objective.bound if b is not None]
 
         def one(name: str) -> Tensor:
-            rows = [problem.draw("uniform", name, everyone, column, "random") for column in classes.T]
+            rows = [problem.draw("uniform", name, everyone, column, "random") for column in torch.tensor(keys).T]
             m = torch.stack(rows, dim=1)
             return m[:, :, 0] if m.ndim > 3 else m
 
