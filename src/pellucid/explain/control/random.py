@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 
@@ -31,7 +32,11 @@ class Random(Explainer):
         problem.bind()
         everyone = torch.arange(len(problem))
         # Drawn by what is explained, not by its place among the targets: explained alone, it is the same.
-        keys = [[zlib.crc32(t.label.encode()) for t in b] for b in problem.objective.bound if b is not None]
+        how = [{k: v for k, v in t.describe().items() if k != "k"} for t in problem.targets]
+        keys = [
+            [zlib.crc32(json.dumps([t.index, h], sort_keys=True).encode()) for t, h in zip(b, how)]
+            for b in problem.objective.bound if b is not None
+        ]  # fmt: skip
 
         def one(name: str) -> Tensor:
             rows = [problem.draw("uniform", name, everyone, column, "random") for column in torch.tensor(keys).T]
