@@ -79,7 +79,7 @@ def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[:half], x[half:]
 
 
-class _PointwiseRule(torch.autograd.Function):
+class _Rule(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         """The function itself."""
@@ -88,6 +88,8 @@ class _PointwiseRule(torch.autograd.Function):
         ctx.save_for_backward(x, y)
         return y
 
+
+class _PointwiseRule(_Rule):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """``Δout / Δin``, or the derivative where ``Δin`` is tiny."""
@@ -102,15 +104,7 @@ class _PointwiseRule(torch.autograd.Function):
         return torch.cat([ga * rate, torch.zeros_like(ga)]), None
 
 
-class _SelectingRule(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-        """The function itself."""
-        y = f(x)
-        ctx.f = f
-        ctx.save_for_backward(x, y)
-        return y
-
+class _SelectingRule(_Rule):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """What the winner in ``x`` gained over the baseline's, divided by how far that position moved."""
