@@ -46,8 +46,15 @@ class Explainer(ABC):
         signed: whether negative values mean "speaks against".
         complete: ``"exact"`` if the map adds up to ``f(x) − f(x')``, ``"expected"`` if it does so on average.
         stochastic: whether the map depends on the seed.
-        needs: what the model has to offer: ``"gradient"``, ``"layer"``.
+        needs: what the model has to offer: ``"gradient"``; ``"layer"`` with a spatial grid; ``"linear_head"``, global
+            average pooling and one linear layer; ``"attention"``; ``"several_inputs"``. Where it does not, the method
+            raises UsageError.
+        tasks: the tasks that it can explain.
         tables: whether tabular inputs get a map.
+        targeted: whether the map depends on what is explained (raw attention does not).
+        resolution: of the map: ``"pixel"``, ``"layer"``, ``"feature"`` (window, block, segment) or ``"token"``.
+        passes: of one case, such as ``"1 + S F, S*T B"``: forwards and backwards, T targets, the other letters
+            explained in the docstring. The tests hold the method to it.
     """
 
     name: ClassVar[str] = ""
@@ -57,7 +64,11 @@ class Explainer(ABC):
     complete: ClassVar[Literal["exact", "expected", "no"]] = "no"
     stochastic: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "segmentation")
     tables: ClassVar[bool] = True
+    targeted: ClassVar[bool] = True
+    resolution: ClassVar[Literal["pixel", "layer", "feature", "token"]] = "pixel"
+    passes: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         """Register a class that has a name."""

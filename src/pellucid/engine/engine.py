@@ -6,7 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -184,14 +184,21 @@ class Engine:
         self._chunks(stream, step, graph=False)
         return torch.cat(parts)
 
-    def scores(self, stream: Stream, objective: Objective) -> Tensor:
-        """The explained scalars ``(n, T)`` of all inputs; nothing larger is kept."""
+    def scores(
+        self, stream: Stream, objective: Objective, *, context: Callable[[Tensor], Any] | None = None
+    ) -> Tensor:
+        """The explained scalars ``(n, T)`` of all inputs; nothing larger is kept.
+
+        ``context`` makes, from the indices of a chunk, a context that is active while the model runs on it: hooks
+        that change a layer's output, item by item.
+        """
         parts: list[Tensor] = []
 
         def step(index: Tensor) -> None:
             owner = stream.owner[index]
             with torch.no_grad():
-                output = self._call(stream.make(index))
+                with context(index) if context else nullcontext():
+                    output = self._call(stream.make(index))
                 self._bind(stream, objective, output, owner)
                 parts.append(objective(output, owner))
             self._count(owner, 1, 0)
@@ -279,35 +286,63 @@ class Engine:
         Returns:
             scores ``(n, T)``; layer name to ``(n, C, *grid)``; layer name to ``(n, T, C, *grid)``.
         """
+
+        def record(held: dict[str, Tensor]) -> AbstractContextManager[Any]:
+            def keep(name: str, out: Tensor) -> Tensor | None:
+                if name not in names:
+                    return None
+                held[name] = leaf(out)
+                return held[name].clone()  # what follows may work in place
+
+            return _layers.tap(self.module, keep)
+
+        return self.captured(stream, objective, record)
+
+    def captured(
+        self,
+        stream: Stream,
+        objective: Objective,
+        record: Callable[[dict[str, Tensor]], AbstractContextManager[Any]],
+        *,
+        gradients: bool = True,
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Tensors that arise inside the model, and the gradients of every target to them.
+
+        Args:
+            stream: the inputs.
+            objective: the targets.
+            record: given an empty dict, makes a context that fills it while the model runs: name to a tensor whose
+                first axis is the items of the chunk, made with :func:`leaf` so that gradients reach it.
+            gradients: whether they are wanted; if not, nothing is kept for a backward pass.
+
+        Returns:
+            scores ``(n, T)``; name to ``(n, …)``; name to ``(n, T, …)``, empty without gradients.
+        """
         scores: list[Tensor] = []
-        acts: dict[str, list[Tensor]] = {n: [] for n in names}
-        grads: dict[str, list[Tensor]] = {n: [] for n in names}
+        values: dict[str, list[Tensor]] = {}
+        grads: dict[str, list[Tensor]] = {}
+        targets = len(objective.targets)
 
         def step(index: Tensor) -> None:
             owner = stream.owner[index]
             held: dict[str, Tensor] = {}
-
-            def keep(name: str, out: Tensor) -> Tensor | None:
-                if name not in acts:
-                    return None
-                held[name] = out if out.requires_grad else out.detach().requires_grad_()
-                return held[name].clone()  # what follows may work in place
-
-            with torch.enable_grad(), _layers.tap(self.module, keep):
-                output = self._call(stream.make(index))
+            with torch.set_grad_enabled(gradients):
+                with record(held):
+                    output = self._call(stream.make(index))
                 self._bind(stream, objective, output, owner)
                 score = objective(output, owner)
-                got = self._vjps(score, held)
-            self._count(owner, 1, len(objective.targets))
+                got = self._vjps(score, held) if gradients and held else {}
+            self._count(owner, 1, targets if gradients else 0)
             scores.append(score.detach())
-            for n in names:
-                acts[n].append(held[n].detach().to(self.dtype))
-                grads[n].append(got[n].to(self.dtype))
+            for n, v in held.items():
+                values.setdefault(n, []).append(v.detach().to(self.dtype))
+            for n, g in got.items():
+                grads.setdefault(n, []).append(g.to(self.dtype))
 
-        self._chunks(stream, step, graph=True)
+        self._chunks(stream, step, graph=gradients)
         return (
             torch.cat(scores),
-            {n: torch.cat(v) for n, v in acts.items()},
+            {n: torch.cat(v) for n, v in values.items()},
             {n: torch.cat(v) for n, v in grads.items()},
         )
 
@@ -484,6 +519,11 @@ class Engine:
             return 1
         most = memory.CUDA_CHUNK if self.device.type == "cuda" else memory.CPU_CHUNK
         return max(1, min(self._limit, most, memory.budget(self.device, self._budget) // per_item))
+
+
+def leaf(value: Tensor) -> Tensor:
+    """``value``, made to receive gradients: itself if it has a graph, else cut off from what made it."""
+    return value if value.requires_grad else value.detach().requires_grad_(torch.is_grad_enabled())
 
 
 def _column(w: Tensor, like: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,17 @@ from pellucid.core.target import Bound, Objective, Target
 from pellucid.engine.engine import Engine, Gradients
 from pellucid.engine.layers import Layer
 from pellucid.engine.stream import Stream, shape_of
+
+V = TypeVar("V")
+
+
+@dataclass(eq=False)
+class _Kept:
+    """A result that methods share, what it took for each case, and the last account that it was put on."""
+
+    value: Any
+    by_case: dict[int, Cost]
+    turn: int
 
 
 @dataclass(eq=False)
@@ -46,12 +57,11 @@ class Problem:
     frozen: Sequence[list[Bound]] = ()
     objective: Objective = field(init=False)
     inputs: dict[str, Tensor] = field(init=False)
-    borrowed: Cost = field(init=False, default_factory=Cost)
     _scores: Tensor | None = field(init=False, default=None)
-    _gradient: Gradients | None = field(init=False, default=None)
     _turn: int = field(init=False, default=0)
     _scores_turn: int = field(init=False, default=0)
-    _gradient_turn: int = field(init=False, default=0)
+    _kept: dict[Hashable, _Kept] = field(init=False, default_factory=dict)
+    _borrowed: dict[int, Cost] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Stack the cases on the engine's device."""
@@ -89,44 +99,85 @@ class Problem:
     def scores(self) -> Tensor:
         """``f(x)``, ``(B, T)``: one forward per case, none if any clean pass has been made."""
         if self._scores is None:
-            self._learn(self.engine.scores(self.clean, self.objective))
+            self.learn(self.engine.scores(self.clean, self.objective))
         elif self._scores_turn != self._turn:
             self._scores_turn = self._turn
-            self.borrowed = self.borrowed + Cost(forwards=1)
+            self._borrow({b: Cost(forwards=1) for b in range(len(self))})
         assert self._scores is not None
         return self._scores
+
+    def once(self, key: Hashable, make: Callable[[], V], *, clean: bool = False) -> V:
+        """What ``make`` returns, run once for all methods of the problem that ask for the same ``key``.
+
+        A method that takes over another's result is charged for it, so that its cost is what it would be alone.
+
+        Args:
+            key: names the result and everything that it depends on beside the problem (samples, noise, layer …).
+            make: runs the passes.
+            clean: whether ``make`` runs the cases themselves and hands their scores to :meth:`learn`; else the
+                targets are bound first, outside of the account.
+        """
+        kept = self._kept.get(key)
+        if kept is None:
+            if not clean:
+                self.bind()
+            with self.engine.measure() as meter:
+                value = make()
+            self._kept[key] = _Kept(value, meter.by_case, self._turn)
+            return value
+        if kept.turn != self._turn:
+            kept.turn = self._turn
+            self._borrow(kept.by_case)
+            if clean:
+                self._scores_turn = self._turn
+        return kept.value
 
     @property
     def gradient(self) -> Gradients:
         """The gradients at the cases themselves: one forward and T backwards per case, once for all methods."""
-        if self._gradient is None:
-            self._gradient = self.engine.gradients(self.clean, self.objective)
-            self._gradient_turn = self._turn
-            self._learn(self._gradient.scores)
-        elif self._gradient_turn != self._turn:
-            self._gradient_turn = self._scores_turn = self._turn
-            self.borrowed = self.borrowed + Cost(forwards=1, backwards=len(self.targets))
-        return self._gradient
+
+        def make() -> Gradients:
+            found = self.engine.gradients(self.clean, self.objective)
+            self.learn(found.scores)
+            return found
+
+        return self.once("gradient", make, clean=True)
 
     def activations(self, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Layer outputs ``(B, C, *grid)`` and gradients ``(B, T, C, *grid)`` of the cases themselves."""
-        scores, acts, grads = self.engine.activations(self.clean, self.objective, names)
-        self._learn(scores)
-        return acts, grads
+        """Layer outputs ``(B, C, *grid)`` and gradients ``(B, T, C, *grid)`` of the cases themselves.
+
+        Once for all methods that ask for the same layers.
+        """
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            scores, acts, grads = self.engine.activations(self.clean, self.objective, names)
+            self.learn(scores)
+            return acts, grads
+
+        return self.once(("activations", *sorted(names)), make, clean=True)
 
     def multipliers(self, base: dict[str, Tensor], rule: Callable[[], Any]) -> tuple[dict[str, Tensor], Tensor]:
         """Gradients under a pairing backward rule, of the cases beside ``base``, and ``f(x) − f(base)``."""
         got = self.engine.gradients(self.clean, self.objective, reference=Stream.of(base), rule=rule)
         assert got.reference_scores is not None
-        self._learn(got.scores)
+        self.learn(got.scores)
         return got.sums, got.scores - got.reference_scores
 
     def next_method(self) -> None:
-        """Start a new account: the next method is charged, in ``borrowed``, for what it takes over from another."""
+        """Start a new account: the next method is charged for what it takes over from another."""
         self._turn += 1
-        self.borrowed = Cost()
+        self._borrowed = {}
 
-    def _learn(self, scores: Tensor) -> None:
+    def borrowed(self, b: int) -> Cost:
+        """The passes of case ``b`` that the method took over from another, since :meth:`next_method`."""
+        return self._borrowed.get(b, Cost())
+
+    def _borrow(self, by_case: Mapping[int, Cost]) -> None:
+        for b, cost in by_case.items():
+            self._borrowed[b] = self.borrowed(b) + Cost(cost.forwards, cost.backwards)
+
+    def learn(self, scores: Tensor) -> None:
+        """Keep the scores ``(B, T)`` of the cases themselves, which a clean pass has just given."""
         self._scores, self._scores_turn = scores, self._turn
 
     def bind(self) -> None:

@@ -60,7 +60,7 @@ def attributions(
     total = sum(m.flatten(2).double().sum(2) for m in result.maps.values())
     rows = []
     for b in range(len(problem)):
-        cost = meter.of(b) + problem.borrowed
+        cost = meter.of(b) + problem.borrowed(b)
         cost.seconds = meter.total.seconds / len(problem)
         cost.peak_bytes = meter.total.peak_bytes
         targets = range(len(problem.targets))

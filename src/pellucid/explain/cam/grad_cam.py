@@ -37,6 +37,8 @@ class GradCam(Explainer):
     source = "selvaraju2017gradcam"
     needs = ("layer",)
     tables = False
+    resolution = "layer"
+    passes = "1 F, T B"
     layer: str | Mapping[str, str] | None = None
     sign: Literal["positive", "signed"] = "positive"
 

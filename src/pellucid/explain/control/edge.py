@@ -21,6 +21,8 @@ class Edge(Explainer):
 
     name = "edge"
     family = "control"
+    passes = "1 F"
+    targeted = False
     source = "adebayo2018sanity"
     signed = False
     needs = ()

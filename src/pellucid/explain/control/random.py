@@ -22,6 +22,7 @@ class Random(Explainer):
 
     name = "random"
     family = "control"
+    passes = "1 F"
     source = "adebayo2018sanity"
     signed = False
     stochastic = True

@@ -29,6 +29,7 @@ class DeepLift(Explainer):
     family = "gradient"
     source = "shrikumar2017learning"
     complete = "exact"
+    passes = "2 F, T B"
     baseline: Any = "zero"
 
     def __post_init__(self) -> None:

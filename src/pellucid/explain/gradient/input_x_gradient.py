@@ -17,6 +17,7 @@ class InputXGradient(Explainer):
 
     name = "input_x_gradient"
     family = "gradient"
+    passes = "1 F, T B"
     source = "shrikumar2016not"
 
     def attribute(self, problem: Problem) -> Result:

@@ -41,6 +41,7 @@ class IntegratedGradients(Explainer):
     family = "gradient"
     source = "sundararajan2017axiomatic"
     complete = "exact"
+    passes = "2 + N F, N*T B"
     baseline: Any = "zero"
     tolerance: float = 0.01
     settle: float = 0.05

@@ -23,6 +23,7 @@ class Saliency(Explainer):
     name = "saliency"
     family = "gradient"
     source = "simonyan2014deep"
+    passes = "1 F, T B"
     keep_sign: bool = False
 
     def attribute(self, problem: Problem) -> Result:

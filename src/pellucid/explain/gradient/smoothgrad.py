@@ -28,6 +28,7 @@ class SmoothGrad(Explainer):
     family = "gradient"
     source = "smilkov2017smoothgrad"
     stochastic = True
+    passes = "1 + S F, S*T B"
     samples: int = 20
     noise: float = 0.1
 

@@ -32,6 +32,8 @@ class FeatureAblation(Explainer):
     family = "perturbation"
     source = "zeiler2014visualizing"
     needs = ()
+    resolution = "feature"
+    passes = "G + 1 F"
     groups: str = "blocks"
     side: int | None = None
     fill: Any = "mean"

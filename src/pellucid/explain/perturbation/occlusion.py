@@ -38,6 +38,8 @@ class Occlusion(Explainer):
     family = "perturbation"
     source = "zeiler2014visualizing"
     needs = ()
+    resolution = "feature"
+    passes = "P + 1 F"
     window: int | tuple[int, ...] | None = None
     stride: int | tuple[int, ...] | None = None
     fill: Any = "mean"

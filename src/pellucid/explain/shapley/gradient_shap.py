@@ -35,6 +35,7 @@ class GradientShap(Explainer):
     source = "lundberg2017unified"
     complete = "expected"
     stochastic = True
+    passes = "1 + S + D F, S*T B"
     samples: int = 20
     noise: float = 0.0
     baseline: Any = "zero"
