@@ -69,9 +69,17 @@ class Segmenter(nn.Module):
         return self.head(torch.cat([deep, torch.tanh(self.skip(x))], 1))
 
 
+CONVOLUTIONAL = frozenset({"gradient", "layer"})
+POOLED = CONVOLUTIONAL | {"linear_head"}
+
+
 @dataclass(frozen=True)
 class Family:
-    """A kind of model: how to make one, its cases and two targets."""
+    """A kind of model: how to make one, its cases and two targets.
+
+    ``offers`` is what methods may need of it (``Explainer.needs``), ``make`` its module; the last linear layer is
+    called ``head``, and the features of several inputs go into it side by side.
+    """
 
     name: str
     shapes: dict[str, tuple[int, ...]]
@@ -79,13 +87,23 @@ class Family:
     outputs: int
     targets: tuple[Target, Target]
     spacing: tuple[float, ...] | None = None
+    offers: frozenset[str] = CONVOLUTIONAL
+    make: Callable[[Family], nn.Module] | None = None
+
+    def runs(self, method: str) -> bool:
+        """Whether a method says that it runs on this kind of model."""
+        cls = EXPLAINERS[method]
+        offers = self.offers | ({"several_inputs"} if len(self.shapes) > 1 else set())
+        return set(cls.needs) <= offers and self.task in cls.tasks
 
     def module(self, seed: int = 0) -> nn.Module:
         """A net in eval mode, its head's bias set so that the cases' outputs are spread around zero."""
         torch.manual_seed(seed)
-        if self.task == "segmentation":
+        if self.make is not None:
+            net: nn.Module = self.make(self)
+        elif self.task == "segmentation":
             ((channels, *spatial),) = self.shapes.values()
-            net: nn.Module = Segmenter(channels, len(spatial), self.outputs)
+            net = Segmenter(channels, len(spatial), self.outputs)
         else:
             net = Fusion(self.shapes, self.outputs)
         net.eval()
@@ -120,18 +138,23 @@ REGIONS = (RegionScore(1, region="image"), RegionScore(2, region="image"))
 FAMILIES = {
     f.name: f
     for f in (
-        Family("picture", {"x": (2, 16, 16)}, "classification", 3, CLASSES),
-        Family("picture_and_table", {"image": (1, 16, 16), "table": (5,)}, "classification", 3, CLASSES),
-        Family("two_pictures", {"t1": (1, 16, 16), "t2": (2, 12, 12)}, "classification", 3, CLASSES),
-        Family("regression", {"x": (1, 16, 16)}, "regression", 2, (Score(0), Score(1))),
+        Family("picture", {"x": (2, 16, 16)}, "classification", 3, CLASSES, offers=POOLED),
+        Family(
+            "picture_and_table", {"image": (1, 16, 16), "table": (5,)}, "classification", 3, CLASSES, offers=POOLED
+        ),
+        Family(
+            "two_pictures", {"t1": (1, 16, 16), "t2": (2, 12, 12)}, "classification", 3, CLASSES, offers=POOLED
+        ),
+        Family("regression", {"x": (1, 16, 16)}, "regression", 2, (Score(0), Score(1)), offers=POOLED),
         Family("segmentation", {"x": (1, 16, 16)}, "segmentation", 3, REGIONS),
         Family("one_channel", {"x": (2, 16, 16)}, "segmentation", 1, (RegionScore(0), RegionScore(0, region="image"))),
-        Family("volume", {"ct": (1, 6, 10, 8)}, "classification", 3, CLASSES, spacing=(3.0, 1.0, 1.0)),
+        Family("volume", {"ct": (1, 6, 10, 8)}, "classification", 3, CLASSES, (3.0, 1.0, 1.0), POOLED),
         Family("volume_segmentation", {"ct": (1, 4, 8, 6)}, "segmentation", 3, REGIONS, spacing=(3.0, 1.0, 1.0)),
     )
 }
 METHODS = list(EXPLAINERS)
-PAIRS = [(f, m) for f in FAMILIES for m in METHODS]
+PAIRS = [(f, m) for f in FAMILIES for m in METHODS if FAMILIES[f].runs(m)]
+MISFITS = [(f, m) for f in FAMILIES for m in METHODS if not FAMILIES[f].runs(m)]
 
 
 def explain(
