@@ -259,11 +259,22 @@ def _cannot(method: str) -> Callable[..., list[Attribution]]:
 
 
 def methods() -> pd.DataFrame:
-    """What is registered, one row per method; the index is the name."""
+    """What is registered, one row per method; the index is the name.
+
+    The columns say what a method runs on and what it takes, from its class: ``2-D``, ``3-D``; ``inputs`` (``any``, or
+    ``several`` where it looks at how they meet); ``tables``, whether they get a map; ``tasks``; ``gradients``;
+    ``needs``, what the model has to offer beside; ``passes`` of one case (F forwards, B backwards, T targets; other
+    letters in the method's docstring); ``resolution`` of the map; ``signed``; ``targeted``, whether the map depends on
+    what is explained; ``complete``; ``stochastic``; ``source``, a key of docs/references.bib.
+    """
     rows = [
         {
-            "name": n, "family": c.family, "needs": ", ".join(c.needs) or "nothing", "tables": c.tables,
-            "signed": c.signed, "complete": c.complete, "stochastic": c.stochastic, "source": c.source,
+            "name": n, "family": c.family, "2-D": 2 in c.axes, "3-D": 3 in c.axes,
+            "inputs": "several" if "several_inputs" in c.needs else "any", "tables": c.tables,
+            "tasks": ", ".join(c.tasks), "gradients": "B" in c.passes,
+            "needs": ", ".join(x.replace("_", " ") for x in c.needs if x not in ("gradient", "several_inputs")),
+            "passes": c.passes, "resolution": c.resolution, "signed": c.signed, "targeted": c.targeted,
+            "complete": c.complete, "stochastic": c.stochastic, "source": c.source,
             "summary": (c.__doc__ or "").strip().splitlines()[0],
         }
         for n, c in EXPLAINERS.items()

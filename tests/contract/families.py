@@ -94,7 +94,8 @@ class Family:
         """Whether a method says that it runs on this kind of model."""
         cls = EXPLAINERS[method]
         offers = self.offers | ({"several_inputs"} if len(self.shapes) > 1 else set())
-        return set(cls.needs) <= offers and self.task in cls.tasks
+        axes = {len(s) - 1 for s in self.shapes.values() if len(s) > 1}
+        return set(cls.needs) <= offers and self.task in cls.tasks and axes <= set(cls.axes)
 
     def module(self, seed: int = 0) -> nn.Module:
         """A net in eval mode, its head's bias set so that the cases' outputs are spread around zero."""

@@ -50,6 +50,7 @@ class Explainer(ABC):
             average pooling and one linear layer; ``"attention"``; ``"several_inputs"``. Where it does not, the method
             raises UsageError.
         tasks: the tasks that it can explain.
+        axes: the numbers of spatial axes that it takes.
         tables: whether tabular inputs get a map.
         targeted: whether the map depends on what is explained (raw attention does not).
         resolution: of the map: ``"pixel"``, ``"layer"``, ``"feature"`` (window, block, segment) or ``"token"``.
@@ -65,6 +66,7 @@ class Explainer(ABC):
     stochastic: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "segmentation")
+    axes: ClassVar[tuple[int, ...]] = (2, 3)
     tables: ClassVar[bool] = True
     targeted: ClassVar[bool] = True
     resolution: ClassVar[Literal["pixel", "layer", "feature", "token"]] = "pixel"
