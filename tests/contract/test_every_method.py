@@ -18,6 +18,13 @@ from pellucid.explain.make import as_explainer, attributions
 REAL = [(f, m) for f, m in PAIRS if EXPLAINERS[m].family != "control"]
 TARGETED = [(f, m) for f, m in REAL if EXPLAINERS[m].targeted]
 PERTURBING = [(f, m) for f, m in REAL if "B" not in EXPLAINERS[m].passes and EXPLAINERS[m].targeted]
+
+
+def rounding(method: str) -> float:
+    """What is forgiven as a share of the score: a map made of differences of scores cannot be finer."""
+    return 0.0 if "B" in EXPLAINERS[method].passes else 1e-6
+
+
 both = pytest.mark.parametrize(("family", "method"), PAIRS)
 real = pytest.mark.parametrize(("family", "method"), REAL)
 
@@ -81,7 +88,7 @@ def test_a_batch_equals_its_cases_one_by_one(family: str, method: str) -> None:
     for case, row in zip(f.cases(), usual(family, method)):
         (alone,) = explain(method, predictor, [case], f.targets)
         for a, b in zip(row, alone):
-            assert gap(a, b) < 1e-5
+            assert gap(a, b, rounding=rounding(method)) < 1e-5
             assert a.cost.forwards == b.cost.forwards
             assert a.score == pytest.approx(b.score, rel=1e-5, abs=1e-6)
 
@@ -100,7 +107,7 @@ def test_float64_agrees(family: str, method: str) -> None:
     f = FAMILIES[family]
     exact = explain(method, f.predictor(), f.cases(), f.targets, precision="float64")
     for x, y in zip(usual(family, method), exact):
-        assert max(gap(a, b) for a, b in zip(x, y)) < 1e-4
+        assert max(gap(a, b, rounding=rounding(method)) for a, b in zip(x, y)) < 1e-4
 
 
 @both
@@ -251,7 +258,7 @@ def test_every_case_of_a_batch_has_its_own_class(family: str, method: str) -> No
     assert len(set(picked)) > 1
     for case, k, row in zip(cases, picked, rows):
         ((alone,),) = explain(method, predictor, [case], [ClassScore(k)])
-        assert gap(row[0], alone) < 1e-5
+        assert gap(row[0], alone, rounding=rounding(method)) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ GIVEN = {
 def test_passes_are_as_the_table_says(targets):
     predictor = pc.Predictor(Small().eval(), inputs=["x"], task="classification", classes=list("abcd"))
     case = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)})
-    known = {"N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
+    known = {"K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
     for name, row in by_name(tables(text_of("docs/reference-methods.md"))[0]).items():
         said = row["passes"].split(";")[0]
         forwards = _value(re.search(r"^(.*?) F\b", said).group(1), known)

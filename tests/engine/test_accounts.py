@@ -29,6 +29,8 @@ BUDGETS: dict[str, tuple[str | Explainer, dict[str, int]]] = {
     "integrated_gradients": (IntegratedGradients(n_steps=11), {"N": 11}),
     "occlusion": (Occlusion(window=8, stride=4), {"P": 9}),
     "feature_ablation": (FeatureAblation(side=4), {"G": 16}),
+    "score_cam": ("score_cam", {"K": 6, "M": 1}),
+    "ablation_cam": ("ablation_cam", {"K": 6}),
 }
 
 

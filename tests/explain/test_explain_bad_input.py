@@ -65,7 +65,7 @@ WRONG: list[tuple[str, type[PellucidError], str, Callable[[], object]]] = [
     ("batch lost", ModelError, r"Returns returned \(3,\) for 1 inputs; a classification returns \(B, K\)", lambda: explain("saliency", returning(lambda z: z[0]), F.cases(1), F.targets)),
     ("map for a class", ModelError, r"Returns returned \(1, 3, 1, 1\) for 1 inputs; a classification returns \(B, K\)", lambda: explain("saliency", returning(lambda z: z[..., None, None]), F.cases(1), F.targets)),
     ("class for a map", ModelError, r"Returns returned \(1, 3\) for 1 inputs; a segmentation returns \(B, K, \*spatial\)", lambda: explain("saliency", returning(lambda z: z, task="segmentation"), F.cases(1), [RegionScore(0)])),
-    ("tables only", UsageError, "Grad-CAM needs an input with spatial axes; this model has tables only", lambda: explain("grad_cam", Predictor(nn.Linear(4, 2).eval(), inputs=["t"], task="classification", classes=["a", "b"]), [picture(t=torch.zeros(4))], [ClassScore(0)])),
+    ("tables only", UsageError, "grad_cam needs an input with spatial axes; this model has tables only", lambda: explain("grad_cam", Predictor(nn.Linear(4, 2).eval(), inputs=["t"], task="classification", classes=["a", "b"]), [picture(t=torch.zeros(4))], [ClassScore(0)])),
     ("a tensor that hangs on a graph", ModelError, "Linear cannot be copied .*; detach tensors it keeps", lambda: Engine(Predictor(_hanging(), inputs=["t"], task="regression"))),
 ]  # fmt: skip
 

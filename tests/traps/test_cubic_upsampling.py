@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import zoom
 
-from pellucid.explain.cam.grad_cam import upsample
+from pellucid.explain.cam.base import upsample
 
 
 @pytest.mark.parametrize(("grid", "shape"), [((3, 4), (21, 30)), ((2, 4, 3), (14, 20, 18)), ((5,), (32,))])

@@ -276,7 +276,7 @@ class Engine:
         return Gradients(torch.cat(scores), sums, squares, torch.cat(refs) if refs else None)
 
     def activations(
-        self, stream: Stream, objective: Objective, names: Sequence[str]
+        self, stream: Stream, objective: Objective, names: Sequence[str], *, gradients: bool = True
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Layer outputs and the gradients of every target to them.
 
@@ -284,7 +284,8 @@ class Engine:
         goes no deeper than the layer.
 
         Returns:
-            scores ``(n, T)``; layer name to ``(n, C, *grid)``; layer name to ``(n, T, C, *grid)``.
+            scores ``(n, T)``; layer name to ``(n, C, *grid)``; layer name to ``(n, T, C, *grid)``, empty without
+            ``gradients``.
         """
 
         def record(held: dict[str, Tensor]) -> AbstractContextManager[Any]:
@@ -296,7 +297,7 @@ class Engine:
 
             return _layers.tap(self.module, keep)
 
-        return self.captured(stream, objective, record)
+        return self.captured(stream, objective, record, gradients=gradients)
 
     def captured(
         self,
@@ -363,9 +364,28 @@ class Engine:
         """The named layer, or the automatic one, of an input (see :func:`pellucid.engine.layers.choose`)."""
         found = self.layers(inputs)
         if name is not None:
+            if name in dict(self.module.named_modules()) and name not in {x.name for x in found}:
+                raise self._no_map(name, inputs, found)
             return _layers.named(found, name, input_name)
         return _layers.choose(
             found, input_name, task=self.predictor.task, several=len(self.predictor.inputs) > 1
+        )
+
+    def _no_map(self, name: str, inputs: dict[str, Tensor], found: Sequence[Layer]) -> UsageError:
+        """The error for a module that is there, but whose output is no spatial map."""
+        shapes: list[tuple[int, ...]] = []
+
+        def look(called: str, out: Tensor) -> None:
+            if called == name:
+                shapes.append(tuple(out.shape[1:]))
+
+        with torch.no_grad(), _layers.tap(self.module, look):
+            self._run({k: v[:1] for k, v in inputs.items()})
+        self.setup.forwards += 1
+        what = f"returns {shapes[0]} for a case" if shapes else "returns no tensor, or is not run"
+        return UsageError(
+            f"layer {name!r} has no spatial map (channels, then the grid): it {what}; "
+            f"layers that have one: {', '.join(x.name for x in found if not _layers.passing(x)) or 'none'}"
         )
 
     @contextmanager

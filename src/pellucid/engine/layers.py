@@ -30,6 +30,7 @@ class Layer:
         final: whether its output is the model's output.
         depth: length of the longest way to it from an input. The shortcut of a residual block comes last and is
             shallow, so depth tells what comes late better than the order of the calls.
+        tokens: whether its map is cut into a sequence of tokens further on, as a transformer's patch embedding is.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Layer:
     carries: frozenset[str]
     final: bool
     depth: int
+    tokens: bool = False
 
 
 @contextmanager
@@ -85,6 +87,11 @@ def trace(
         final = run().grad_fn
     kinds = {name: type(m).__name__ for name, m in module.named_modules()}
     graph = _Graph([node for _, _, node in outputs if node is not None], final, leaves)
+    sequences = {
+        node for name, shape, node in outputs
+        if axes > 1 and len(shape) == 3 and node is not None and not _passes(kinds[name.split("#")[0]])
+    }  # fmt: skip
+    cut = graph.above(sequences)
     found: list[Layer] = []
     seen: dict[Any, int] = {}
     for name, shape, node in outputs:
@@ -95,7 +102,7 @@ def trace(
             continue
         layer = Layer(
             name, kinds[name.split("#")[0]], shape[1], shape[2:], depends, graph.carries(node), node is final,
-            graph.depth[node],
+            graph.depth[node], node in cut,
         )  # fmt: skip
         if node not in seen:
             seen[node] = len(found)
@@ -111,7 +118,8 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
     Of the layers that depend on this input, those that depend on no other where there are such; not a pooling or
     pass-through module, not the model's output. Classification and regression: the last grid, and on it the deepest
     layer that all paths from the input go through (else the deepest). Segmentation, where the last one is nearly the
-    output: the deepest one on the coarsest grid.
+    output: the deepest one on the coarsest grid. A map that a transformer cuts into tokens is not taken: most of the
+    model comes after it.
 
     Raises:
         UsageError: no layer of this input has a spatial grid.
@@ -123,17 +131,28 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
         raise UsageError(
             f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made"
         )
+    whole = [x for x in usable if not x.tokens]
+    if not whole:
+        raise UsageError(
+            f"behind {_deepest(usable).name!r} the model works on tokens, not on a spatial map of input "
+            f"{input_name!r}: use a method of the family 'attention', or name a layer"
+        )
+    usable = whole
     if task == "segmentation":
         coarsest = min(prod(x.grid) for x in usable)
         return _deepest([x for x in usable if prod(x.grid) == coarsest])
     last = _deepest(usable)
-    whole = [x for x in usable if x.grid == last.grid and input_name in x.carries]
-    return _deepest(whole) if whole else last
+    carrying = [x for x in usable if x.grid == last.grid and input_name in x.carries]
+    return _deepest(carrying) if carrying else last
 
 
 def passing(layer: Layer) -> bool:
     """Whether a layer only passes on, pools or resizes a map that was made before it."""
-    return any(p in layer.kind for p in PASSING)
+    return _passes(layer.kind)
+
+
+def _passes(kind: str) -> bool:
+    return any(p in kind for p in PASSING)
 
 
 def _deepest(layers: Sequence[Layer]) -> Layer:
@@ -149,8 +168,10 @@ def named(layers: Sequence[Layer], name: str, input_name: str) -> Layer:
     for layer in layers:
         if layer.name == name:
             if input_name not in layer.inputs:
+                other = sorted(layer.inputs)
                 raise UsageError(
-                    f"layer {name!r} does not depend on input {input_name!r} but on {', '.join(sorted(layer.inputs))}"
+                    f"layer {name!r} does not depend on input {input_name!r} but on {', '.join(other)}; name one for "
+                    f"each input: layer={{{other[0]!r}: {name!r}, …}}"
                 )
             return layer
     raise UsageError(f"no layer {name!r} with a spatial map; {nearest(name, [x.name for x in layers])}")
@@ -166,6 +187,7 @@ class _Graph:
         names = {id(v): k for k, v in leaves.items()}
         order = _inputs_first([*nodes, *([] if final is None else [final])])
         self.depth: dict[Any, int] = {}
+        self.order = order
         self.paths: dict[Any, dict[str, int]] = {}
         for node in order:
             parents = _parents(node)
@@ -192,6 +214,14 @@ class _Graph:
         """Names of the inputs all of whose paths to the output go through a node."""
         here = self.paths[node]
         return frozenset(k for k, n in self.all.items() if n and here.get(k, 0) * self.onward[node] == n)
+
+    def above(self, nodes: set[Any]) -> set[Any]:
+        """The nodes, and all that they were computed from."""
+        found = set(nodes)
+        for node in reversed(self.order):
+            if node in found:
+                found.update(_parents(node))
+        return found
 
 
 def _parents(node: Any) -> list[Any]:

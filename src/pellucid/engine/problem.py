@@ -19,6 +19,7 @@ from pellucid.core.target import Bound, Objective, Target
 from pellucid.engine.engine import Engine, Gradients
 from pellucid.engine.layers import Layer
 from pellucid.engine.stream import Stream, shape_of
+from pellucid.errors import InputError
 
 V = TypeVar("V")
 
@@ -143,18 +144,20 @@ class Problem:
 
         return self.once("gradient", make, clean=True)
 
-    def activations(self, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def activations(
+        self, names: Sequence[str], *, gradients: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Layer outputs ``(B, C, *grid)`` and gradients ``(B, T, C, *grid)`` of the cases themselves.
 
-        Once for all methods that ask for the same layers.
+        Once for all methods that ask for the same layers; without ``gradients`` there is one forward and no backward.
         """
 
         def make() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            scores, acts, grads = self.engine.activations(self.clean, self.objective, names)
+            scores, acts, grads = self.engine.activations(self.clean, self.objective, names, gradients=gradients)
             self.learn(scores)
             return acts, grads
 
-        return self.once(("activations", *sorted(names)), make, clean=True)
+        return self.once(("activations", gradients, *sorted(names)), make, clean=True)
 
     def multipliers(self, base: dict[str, Tensor], rule: Callable[[], Any]) -> tuple[dict[str, Tensor], Tensor]:
         """Gradients under a pairing backward rule, of the cases beside ``base``, and ``f(x) − f(base)``."""
@@ -209,10 +212,31 @@ class Problem:
 
     def fill(self, fill: Fill) -> dict[str, Tensor]:
         """The stand-in of every input, ``(B, …)``."""
+        usual = self.usual if fill.kind == "cohort" and self.background else {}
         return {
-            k: fill.of(k, v, self.predictor, [self.generator(b, f"fill {k}") for b in range(len(self))]).to(v)
+            k: fill.of(
+                k, v, self.predictor, [self.generator(b, f"fill {k}") for b in range(len(self))], usual.get(k)
+            ).to(v)
             for k, v in self.inputs.items()
         }
+
+    @cached_property
+    def usual(self) -> dict[str, Tensor]:
+        """The inputs of the background cases, ``(R, …)``, each of the shape of the cases'.
+
+        Raises:
+            InputError: a background case of another shape.
+        """
+        for case in self.background:
+            self.predictor.check(case)
+            for name, x in self.inputs.items():
+                shape, wanted = tuple(case.inputs[name].shape), tuple(x.shape[1:])
+                if shape != wanted:
+                    raise InputError(
+                        f"background case {case.id}: input {name!r} is {shape}, that of case {self.cases[0].id} is "
+                        f"{wanted}; resample the background to it, or give cases of its shape"
+                    )
+        return self.engine.stack(self.background)
 
     def generator(self, b: int, purpose: str, copy: int = 0) -> torch.Generator:
         """A CPU generator seeded by ``(seed, case id, purpose, copy)``."""
