@@ -64,7 +64,7 @@ def test_regions_and_modalities() -> None:
 
 def test_unknown_groups_are_refused() -> None:
     case = Case(id="p3", inputs={"a": torch.zeros(1, 4, 4)}, regions={"organs": torch.zeros(4, 4)})
-    with pytest.raises(UsageError, match=r"case p3: groups 'organ' is neither 'blocks', 'modality' nor one of its regions \(organs\)"):
+    with pytest.raises(UsageError, match=r"case p3: groups 'organ' is neither 'superpixels', .* 'modality' nor one of its regions \(organs\); did you mean 'organs'\?"):
         partition(case, ("a",), "organ")
     with pytest.raises(UsageError, match="a block of 0 pixels has no inside"):
         partition(case, ("a",), side=0)

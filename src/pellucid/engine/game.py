@@ -1,0 +1,115 @@
+"""The game over a case's features: which are present, and what the model then says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.core.fill import Fill
+from pellucid.core.region import COMPACTNESS, SEGMENTS, Groups, partition
+from pellucid.engine.problem import Problem
+from pellucid.types import Maps
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """Players are the features of all inputs of a case, pictures and tables together, so that all are on one scale.
+
+    A player that is absent is replaced by the fill: a picture's in its own units, a table's column by its training
+    mean. Each case has players of its own, and their number may differ (superpixels).
+
+    Attributes:
+        problem: the cases and targets.
+        groups: the features of each case.
+        absent: the stand-in of every input, ``(B, …)``.
+        fill: what it was made by.
+    """
+
+    problem: Problem
+    groups: Sequence[Groups]
+    absent: dict[str, Tensor]
+    fill: Fill
+
+    @staticmethod
+    def of(
+        problem: Problem, *, fill: Fill, by: str = "superpixels", side: int | None = None, segments: int = SEGMENTS,
+        compactness: float = COMPACTNESS,
+    ) -> Game:  # fmt: skip
+        """The game of a problem; the options are those of :func:`pellucid.core.region.partition`.
+
+        Cases are split once for all methods that split alike.
+        """
+        options: dict[str, Any] = {"by": by, "side": side, "segments": segments, "compactness": compactness}
+        groups = problem.once(
+            ("features", *options.values()),
+            lambda: [partition(c, problem.predictor.inputs, **options) for c in problem.cases],
+        )
+        return Game(problem, groups, problem.fill(fill), fill)
+
+    def players(self, b: int) -> int:
+        """How many players case ``b`` has."""
+        return len(self.groups[b])
+
+    @property
+    def full(self) -> Tensor:
+        """``f(x)``, ``(B, T)``: everybody is present. One forward per case, shared with all methods."""
+        return self.problem.scores
+
+    @property
+    def empty(self) -> Tensor:
+        """``f(x')``, ``(B, T)``: nobody is present. One forward per case, shared by games with the same fill."""
+        key = ("absent", *self.fill.describe().items())
+        return self.problem.once(key, lambda: self.problem.score_of(self.absent))
+
+    def value(self, coalitions: Sequence[Tensor]) -> list[Tensor]:
+        """The explained scalars of coalitions: one forward each, all targets from it.
+
+        Args:
+            coalitions: of each case, bool ``(n_b, M_b)``: who is present. ``n_b`` may differ and may be 0.
+
+        Returns:
+            For each case ``(n_b, T)``, on the CPU, in float64.
+        """
+        counts = [len(c) for c in coalitions]
+        if not sum(counts):
+            return [torch.zeros(0, len(self.problem.targets), dtype=torch.float64) for _ in coalitions]
+        device, inputs = self.problem.engine.device, self.problem.inputs
+        owner = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        place = torch.cat([torch.arange(n) for n in counts])
+        labels = [{k: v.flatten().to(device) for k, v in g.labels.items()} for g in self.groups]
+
+        def make(index: Tensor) -> dict[str, Tensor]:
+            parts: dict[str, list[Tensor]] = {k: [] for k in inputs}
+            whose, at = torch.unique_consecutive(owner[index], return_counts=True)
+            for b, rows in zip(whose.tolist(), torch.split(place[index], at.tolist())):
+                present = coalitions[b][rows].to(device)
+                for name, x in inputs.items():
+                    shape = x.shape[2:] if x.ndim > 2 else x.shape[1:]
+                    keep = present[:, labels[b][name]].view(-1, *shape)
+                    if x.ndim > 2:
+                        keep = keep[:, None]
+                    parts[name].append(torch.where(keep, x[b], self.absent[name][b]))
+            return {k: torch.cat(v) for k, v in parts.items()}
+
+        scores = self.problem.engine.scores(self.problem.stream(owner, make), self.problem.objective)
+        return list(torch.split(scores.cpu().double(), counts))
+
+    def spread(self, values: Sequence[Tensor]) -> Maps:
+        """Values ``(T, M_b)`` of each case's players to maps ``(B, T, *shape)`` without the channel axis.
+
+        A player's value is divided by its number of pixels, so that the map adds up over a region, an organ or a
+        whole input, to what its players are worth; a column holds its value.
+        """
+        maps: Maps = {}
+        for name in self.problem.inputs:
+            rows = []
+            for groups, value in zip(self.groups, values):
+                ids = groups.labels[name].to(value.device)
+                size = torch.bincount(ids.flatten(), minlength=len(groups)).clamp(min=1)
+                rows.append((value / size)[:, ids])
+            maps[name] = torch.stack(rows).to(self.problem.engine.device)
+        return maps
