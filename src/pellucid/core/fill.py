@@ -14,7 +14,8 @@ from pellucid.errors import UsageError, nearest
 if TYPE_CHECKING:
     from pellucid.core.predictor import Predictor
 
-KINDS = ("zero", "constant", "mean", "blur", "noise", "air")
+KINDS = ("zero", "constant", "mean", "blur", "uniform", "gaussian", "cohort", "air")
+OTHER_NAMES = {"noise": "uniform"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,9 @@ class Fill:
 
     Attributes:
         kind: ``"zero"``; ``"constant"`` (``value``); ``"mean"``, each channel's mean over the picture; ``"blur"``,
-            a Gaussian of ``sigma`` pixels; ``"noise"``, uniform between the channel's minimum and maximum;
-            ``"air"``, −1000 HU.
+            a Gaussian of ``sigma`` pixels; ``"uniform"`` (or ``"noise"``), noise between the channel's minimum and
+            maximum; ``"gaussian"``, normal noise with the channel's mean and sd; ``"cohort"``, the mean of the
+            background cases; ``"air"``, −1000 HU.
         value: of a constant.
         sigma: of the blur, in pixels; an eighth of the shortest side if None.
 
@@ -39,6 +41,7 @@ class Fill:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and numbers that fill with NaN."""
+        object.__setattr__(self, "kind", OTHER_NAMES.get(self.kind, self.kind))
         if self.kind not in KINDS:
             raise UsageError(f"unknown fill {self.kind!r}; {nearest(self.kind, KINDS)}")
         if not isfinite(self.value):
@@ -55,10 +58,25 @@ class Fill:
             extra["sigma"] = self.sigma
         return {"kind": self.kind, **extra}
 
-    def of(self, name: str, x: Tensor, predictor: Predictor, generators: list[torch.Generator]) -> Tensor:
+    def of(
+        self,
+        name: str,
+        x: Tensor,
+        predictor: Predictor,
+        generators: list[torch.Generator],
+        background: Tensor | None = None,
+    ) -> Tensor:
         """The stand-in for ``x`` ``(B, C, *spatial)`` or ``(B, F)``, of the same shape.
 
-        ``generators`` holds one seeded generator per case, used by ``"noise"``.
+        Args:
+            name: of the input.
+            x: the input.
+            predictor: knows the training mean of a table.
+            generators: one seeded generator per case, for ``"uniform"`` and ``"gaussian"``.
+            background: the same input of the background cases, ``(R, C, *spatial)``, for ``"cohort"``.
+
+        Raises:
+            UsageError: ``"cohort"`` without background cases.
         """
         if x.ndim == 2:
             return predictor.reference(name, x)
@@ -73,6 +91,16 @@ class Fill:
             return x.mean(dims, keepdim=True).expand_as(x).clone()
         if self.kind == "blur":
             return blur(x, self.sigma if self.sigma is not None else min(x.shape[2:]) / 8)
+        if self.kind == "cohort":
+            if background is None:
+                raise UsageError(
+                    "fill 'cohort' is the mean of the background cases, and there are none; give background=[…] "
+                    "(in a recipe: background: a number of training cases), or another fill"
+                )
+            return background.mean(0).to(x).expand_as(x).clone()
+        if self.kind == "gaussian":
+            sd, mean = torch.std_mean(x, dims, correction=0, keepdim=True)
+            return mean + sd * torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]).to(x)
         low, high = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
         noise = torch.stack([torch.rand(x.shape[1:], generator=g) for g in generators]).to(x)
         return low + noise * (high - low)
