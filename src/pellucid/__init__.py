@@ -1,6 +1,6 @@
 """Pellucid shows what a medical imaging model looked at, and measures whether that picture can be believed."""
 
-from pellucid.api import datasets, evaluate, explain, explain_many, methods, metrics, networks
+from pellucid.api import datasets, evaluate, explain, explain_many, layers, methods, metrics, networks
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill
@@ -36,6 +36,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explain_many",
+    "layers",
     "load_dataset",
     "load_predictor",
     "load_run",

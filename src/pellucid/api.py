@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
+import torch
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case, check_unique
@@ -282,6 +283,75 @@ def methods() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("name")
 
 
+def layers(
+    predictor: Predictor, case: Case | Mapping[str, Sequence[int]], *, device: str = "auto"
+) -> pd.DataFrame:
+    """The layers that a class activation map can be made on, in the order in which they run.
+
+    Args:
+        predictor: the model.
+        case: one that it takes, or input name to shape without the batch axis, such as ``{"ct": (1, 64, 64)}``.
+        device: to run it on, once.
+
+    Returns:
+        One row per layer; the index is its name, as in ``layer=…``. ``kind``, ``channels``, ``grid``; ``inputs`` that
+        it depends on; ``around``, those of which evidence also goes around it; ``tokens``, whether its map is cut
+        into tokens further on; ``depth``; ``automatic``, the inputs for which it is taken if none is named. Inputs
+        without an automatic layer are in ``table.attrs["without"]``, with the reason.
+
+    Raises:
+        UsageError: the model takes tables only, or a shape is missing.
+
+    Example:
+        >>> import torch, pellucid as pc
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(), torch.nn.Flatten()).eval()
+        >>> p = pc.Predictor(net, inputs=["x"], task="regression")
+        >>> pc.layers(p, {"x": (1, 8, 8)})["automatic"].to_dict()
+        {'0': '', '1': 'x'}
+    """
+    if not isinstance(case, Case):
+        case = _of_shapes(predictor, case)
+    engine = Engine(predictor, device=device)
+    inputs = engine.stack([case])
+    images = [k for k, v in inputs.items() if v.ndim > 2]
+    if not images:
+        raise UsageError(f"{predictor.name} takes tables only: none of its layers has a spatial map")
+    automatic: dict[str, list[str]] = {}
+    without = {}
+    for name in images:
+        try:
+            automatic.setdefault(engine.layer_for(name, inputs).name, []).append(name)
+        except UsageError as error:
+            without[name] = str(error)
+    rows = [
+        {
+            "name": x.name, "kind": x.kind, "channels": x.channels, "grid": x.grid,
+            "inputs": ", ".join(n for n in predictor.inputs if n in x.inputs),
+            "around": ", ".join(n for n in predictor.inputs if n in x.inputs - x.carries),
+            "tokens": x.tokens, "depth": x.depth, "automatic": ", ".join(automatic.get(x.name, [])),
+        }
+        for x in engine.layers(inputs)
+    ]  # fmt: skip
+    columns = ["name", "kind", "channels", "grid", "inputs", "around", "tokens", "depth", "automatic"]
+    table = pd.DataFrame(rows, columns=columns).set_index("name")
+    table.attrs["without"] = without
+    return table
+
+
+def _of_shapes(predictor: Predictor, shapes: Mapping[str, Sequence[int]]) -> Case:
+    """A case of random numbers."""
+    for name in shapes:
+        if name not in predictor.inputs:
+            raise UsageError(f"shape of {name!r}: the model has no such input; {nearest(name, predictor.inputs)}")
+    for name in predictor.inputs:
+        if name not in shapes:
+            raise UsageError(f"the model wants input {name!r}: give its shape, without the batch axis")
+        if not shapes[name] or any(n < 1 for n in shapes[name]):
+            raise UsageError(f"shape of {name!r} is {tuple(shapes[name])}: give 1 or more along every axis")
+    draw = torch.Generator().manual_seed(0)
+    return Case(id="shapes", inputs={k: torch.rand(*shapes[k], generator=draw) for k in predictor.inputs})
+
+
 def metrics() -> pd.DataFrame:
     """What is registered, one row per metric; the index is the name."""
     rows = [
@@ -317,4 +387,4 @@ def _factories(registry: Registry[Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("name")
 
 
-__all__ = ["datasets", "evaluate", "explain", "explain_many", "methods", "metrics", "networks"]
+__all__ = ["datasets", "evaluate", "explain", "explain_many", "layers", "methods", "metrics", "networks"]

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pellucid.errors import PellucidError, UsageError
 
@@ -164,18 +164,52 @@ def explain(
         print(json.dumps(found, indent=1))
 
 
+def _print_table(frame: Any, as_json: bool) -> None:
+    if as_json:
+        print(frame.reset_index().to_json(orient="records", indent=1))
+        return
+    columns = [Column(str(c), overflow="fold") for c in (frame.index.name or "name", *frame.columns)]
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for index, row in frame.iterrows():
+        table.add_row(str(index), *(_escape(str(v)) for v in row))
+    STDOUT.print(table)
+
+
+@app.command()
+@guarded
+def methods(
+    layers: Annotated[
+        str | None, typer.Option(help="A model (as for explain): list the layers that a CAM can be made on instead.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="With --layers: [NAME=]FILE, one for each input of the model.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="With --layers, in place of files: [NAME=]C,H,W, one for each input.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Where the model does not say: its task.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Its classes, separated by commas.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The explanation methods, or the layers of a model."""
+    if layers is None:
+        if inputs or shape or task or classes:
+            raise UsageError("--input, --shape, --task and --classes go with --layers MODEL")
+        _print_table(_public("methods")(), as_json)
+        return
+    from pellucid.study.own import own_layers
+
+    found = own_layers(layers, inputs or [], shape or [], task=task, classes=classes.split(",") if classes else None)
+    for name, reason in found.attrs["without"].items():
+        STDERR.print(f"[yellow]{_escape(name)}:[/] {_escape(reason)}", highlight=False, soft_wrap=True)
+    _print_table(found, as_json)
+
+
 def _list(name: str, text: str, load: Callable[[], Any]) -> None:
     @app.command(name=name, help=text)
     @guarded
     def command(as_json: Json = False) -> None:
-        frame = load()
-        if as_json:
-            print(frame.reset_index().to_json(orient="records", indent=1))
-            return
-        table = Table(frame.index.name or "name", *frame.columns, box=None, header_style="bold", pad_edge=False)
-        for index, row in frame.iterrows():
-            table.add_row(str(index), *(_escape(str(v)) for v in row))
-        STDOUT.print(table)
+        _print_table(load(), as_json)
 
 
 def _public(name: str) -> Callable[[], Any]:
@@ -188,8 +222,7 @@ def _public(name: str) -> Callable[[], Any]:
 
 
 for _name, _text in (
-    ("methods", "The explanation methods."), ("metrics", "The metrics."), ("datasets", "The data sets."),
-    ("networks", "The networks."),
+    ("metrics", "The metrics."), ("datasets", "The data sets."), ("networks", "The networks."),
 ):  # fmt: skip
     _list(_name, _text, _public(_name))
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
-from pellucid.api import explain_iter
+from pellucid.api import explain_iter, layers
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
@@ -46,14 +47,7 @@ def explain_own(
         InputError: a file that cannot be read or does not fit.
     """
     explainers = [as_explainer(m) for m in methods]
-    module = load_module(model)
-    if isinstance(module, Predictor):
-        predictor = module
-    else:
-        if task is None or (task == "classification" and not classes):
-            raise UsageError("the model does not say what it does: give --task, and --classes for a classification")
-        names = [text.partition("=")[0] for text in inputs if "=" in text] or ["image"]
-        predictor = Predictor(module.eval(), inputs=names, task=task, classes=classes)  # type: ignore[arg-type]
+    predictor = own_predictor(model, inputs, task=task, classes=classes)
     if weights is not None:
         load_weights(predictor.module, weights)
     case = own_case(predictor, inputs, size=size)
@@ -73,6 +67,50 @@ def explain_own(
             console.print("  every verdict that was tested passed", highlight=False)
         console.print("  " + ", ".join(row["files"]), highlight=False, soft_wrap=True)
     return rows
+
+
+def own_predictor(
+    model: str, inputs: Sequence[str], *, task: str | None, classes: Sequence[str] | None
+) -> Predictor:
+    """The model, with what is known of it; a bare module's inputs are named by the ``NAME=…`` texts.
+
+    Raises:
+        UsageError: the model does not say what it does, and nor do the options.
+    """
+    module = load_module(model)
+    if isinstance(module, Predictor):
+        return module
+    if task is None or (task == "classification" and not classes):
+        raise UsageError("the model does not say what it does: give --task, and --classes for a classification")
+    names = [text.partition("=")[0] for text in inputs if "=" in text] or ["image"]
+    return Predictor(module.eval(), inputs=names, task=task, classes=classes)  # type: ignore[arg-type]
+
+
+def own_layers(
+    model: str, inputs: Sequence[str], shapes: Sequence[str], *, task: str | None, classes: Sequence[str] | None
+) -> pd.DataFrame:
+    """The layers of a model, run on files (``[NAME=]FILE``) or on random numbers of a shape (``[NAME=]C,H,W``).
+
+    Raises:
+        UsageError: neither or both were given, or a shape that is none.
+    """
+    if bool(inputs) == bool(shapes):
+        raise UsageError("--layers runs the model once: give either --input [NAME=]FILE or --shape [NAME=]C,H,W")
+    predictor = own_predictor(model, inputs or shapes, task=task, classes=classes)
+    if inputs:
+        return layers(predictor, own_case(predictor, inputs, size=None))
+    given: dict[str, tuple[int, ...]] = {}
+    for text in shapes:
+        name, equals, numbers = text.rpartition("=")
+        if not equals and len(predictor.inputs) > 1:
+            raise UsageError(
+                f"--shape {text}: the model has inputs {', '.join(predictor.inputs)}; say NAME={numbers}"
+            )
+        parts = numbers.split(",")
+        if not all(p.strip().isdecimal() for p in parts):
+            raise UsageError(f"--shape {text}: give whole numbers, channels first, such as NAME=1,224,224")
+        given[name or predictor.inputs[0]] = tuple(int(p) for p in parts)
+    return layers(predictor, given)
 
 
 def own_case(predictor: Predictor, inputs: Sequence[str], *, size: int | None) -> Case:
