@@ -26,11 +26,13 @@ class Result:
         maps: input name to ``(B, T, *shape)``, the shape of the input or that without the channel axis.
         expected: ``(B, T)``, what the map of each case and target should add up to, where the method promises it.
         notes: name to ``(B, T)`` tensor or one plain value for all.
+        flags: words for ``a.flags``: of all the maps, or name to a boolean ``(B, T)`` tensor.
     """
 
     maps: Maps
     expected: Tensor | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] | dict[str, Tensor] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,8 @@ def _one(
     assert bound is not None
     maps = {k: m[b, t].detach().to("cpu", torch.float32) for k, m in result.maps.items()}
     expected = None if result.expected is None else float(result.expected[b, t])
-    flags = bound[t].flags
+    own = result.flags
+    flags = bound[t].flags + (tuple(w for w, v in own.items() if bool(v[b, t])) if isinstance(own, dict) else own)
     checks = cheap_checks(
         maps, complete=explainer.complete != "no", total=float(total[b, t]), expected=expected, flags=flags,
         limits=limits,
