@@ -170,12 +170,3 @@ def test_feature_ablation_of_blocks_and_of_a_region(net: nn.Module) -> None:
     close(a.maps["x"].double(), slow.feature_ablation(number(net), x, fill, organs))
     assert a.notes["features"] == 3
     assert a.cost.forwards == 4
-
-
-def test_grad_cam(net: nn.Module) -> None:
-    for case, m in zip(CASES, ours("grad_cam", net, CASES)):
-        part = net.parts["x"]
-        x = case.inputs["x"].double()[None]
-        a = torch.relu(part.second(torch.max_pool2d(torch.relu(part.norm(part.first(x))), 2)))
-        g = net.head.weight[K].view(6, 1, 1).expand(6, 8, 8) / 64  # the gradient of a mean under a linear head
-        close(m, twins.grad_cam(a[0].detach().numpy(), g.detach().numpy(), (16, 16)))

@@ -67,26 +67,3 @@ def deeplift_two_layers(
         for i in range(len(x)):
             out[i] += w2[j] * slope * w1[j, i] * (x[i] - base[i])
     return out
-
-
-def grad_cam(activation: NDArray, gradient_at: NDArray, shape: tuple[int, int]) -> NDArray:
-    """``ReLU(Σ_k mean(∂y/∂A_k) A_k)`` of ``(K, h, w)``, upsampled bilinearly, pixel centres aligned."""
-    cam = np.zeros(activation.shape[1:])
-    for a, g in zip(activation, gradient_at):
-        cam += g.mean() * a
-    cam = np.maximum(cam, 0)
-    out = np.zeros(shape)
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            out[i, j] = _between(cam, (i + 0.5) * cam.shape[0] / shape[0] - 0.5, (j + 0.5) * cam.shape[1] / shape[1] - 0.5)
-    return out
-
-
-def _between(cam: NDArray, i: float, j: float) -> float:
-    i, j = min(max(i, 0), cam.shape[0] - 1), min(max(j, 0), cam.shape[1] - 1)
-    i0, j0 = int(i), int(j)
-    i1, j1 = min(i0 + 1, cam.shape[0] - 1), min(j0 + 1, cam.shape[1] - 1)
-    di, dj = i - i0, j - j0
-    return float(
-        (1 - di) * (1 - dj) * cam[i0, j0] + (1 - di) * dj * cam[i0, j1] + di * (1 - dj) * cam[i1, j0] + di * dj * cam[i1, j1]
-    )
