@@ -269,9 +269,14 @@ def test_an_input_that_the_model_ignores_gets_a_zero_map(family: str, method: st
     ignored = list(f.shapes)[1]
     module = changed(f.module(), lambda m: m.head.weight[:, 6:].zero_())
     rows = [a for row in explain(method, f.predictor(module), f.cases(), f.targets) for a in row]
-    for a in rows:  # a difference of two outputs may show their rounding
-        assert ignored not in a.maps or float(a.maps[ignored].abs().max()) <= 1e-6 * max(1, abs(a.score))
-    assert any(float(a.maps[name].abs().max()) > 1e-4 for a in rows for name in a.maps if name != ignored)
+    chance = {id(a): 6 * max(a.notes.get(k, 0.0) for k in ("standard_error", "standard_error_max")) for a in rows}
+    for a in rows:  # a difference of two outputs may show their rounding, a sample its own standard error
+        size = float(a.maps[ignored].abs().max()) if ignored in a.maps else 0.0
+        assert size <= 1e-6 * max(1, abs(a.score)) + chance[id(a)]
+    shown = max(float(a.maps[name].abs().max()) for a in rows for name in a.maps if name != ignored)
+    hidden = max(float(a.maps[ignored].abs().max()) for a in rows if ignored in a.maps) if ignored in rows[0].maps else 0.0
+    # no fixed size: a variance is in the square of the gradient's unit
+    assert shown > max(1e-7, (2 if any(chance.values()) else 20) * hidden)
 
 
 @both

@@ -66,7 +66,8 @@ class Small(nn.Module):
 
 S, D, P, G = 5, 1, 9, 16  # samples; one baseline (the fill); 3 × 3 windows; 4 × 4 blocks
 GIVEN = {
-    "integrated_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S}, "gradient_shap": {"samples": S},
+    "integrated_gradients": {"n_steps": 24}, "expected_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S},
+    "vargrad": {"samples": S}, "gradient_shap": {"samples": S},
     "occlusion": {"window": 8, "stride": 4}, "feature_ablation": {"side": 4},
 }  # fmt: skip
 
@@ -75,7 +76,7 @@ GIVEN = {
 def test_passes_are_as_the_table_says(targets):
     predictor = pc.Predictor(Small().eval(), inputs=["x"], task="classification", classes=list("abcd"))
     case = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)})
-    known = {"K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
+    known = {"R": 1, "K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
     for name, row in by_name(tables(text_of("docs/reference-methods.md"))[0]).items():
         said = row["passes"].split(";")[0]
         forwards = _value(re.search(r"^(.*?) F\b", said).group(1), known)

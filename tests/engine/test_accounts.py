@@ -14,8 +14,10 @@ from pellucid.core.explainer import EXPLAINERS, Explainer
 from pellucid.core.target import ClassScore
 from pellucid.engine import Engine, Problem
 from pellucid.errors import InputError, ModelError, UsageError
+from pellucid.explain.gradient.expected_gradients import ExpectedGradients
 from pellucid.explain.gradient.integrated_gradients import IntegratedGradients
 from pellucid.explain.gradient.smoothgrad import SmoothGrad
+from pellucid.explain.gradient.vargrad import VarGrad
 from pellucid.explain.make import as_explainer, attributions
 from pellucid.explain.perturbation.feature_ablation import FeatureAblation
 from pellucid.explain.perturbation.occlusion import Occlusion
@@ -27,6 +29,9 @@ BUDGETS: dict[str, tuple[str | Explainer, dict[str, int]]] = {
     "smoothgrad": (SmoothGrad(samples=7), {"S": 7}),
     "gradient_shap": (GradientShap(samples=9), {"S": 9, "D": 1}),
     "integrated_gradients": (IntegratedGradients(n_steps=11), {"N": 11}),
+    "expected_gradients": (ExpectedGradients(n_steps=11), {"N": 11, "R": 1}),
+    "vargrad": (VarGrad(samples=7), {"S": 7}),
+    "deepshap": ("deepshap", {"R": 1}),
     "occlusion": (Occlusion(window=8, stride=4), {"P": 9}),
     "feature_ablation": (FeatureAblation(side=4), {"G": 16}),
     "score_cam": ("score_cam", {"K": 6, "M": 1}),
@@ -176,5 +181,5 @@ def test_squares_are_summed_beside_the_gradients() -> None:
     for b in range(2):
         mine = torch.stack(each[3 * b : 3 * b + 3])
         w = weights[:3].float().view(3, 1, 1, 1, 1)
-        torch.testing.assert_close(got.sums["x"][b], (w * mine).sum(0), rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(got.squares["x"][b], (w * mine**2).sum(0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(got.sums["x"][b].float(), (w * mine).sum(0), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(got.squares["x"][b].float(), (w * mine**2).sum(0), rtol=1e-4, atol=1e-6)

@@ -48,7 +48,7 @@ class Gradients:
     Attributes:
         scores: ``(n, T)``, the explained scalars.
         sums: input name to ``(B, T, *shape)``: weighted sums over the inputs of each case.
-        squares: the same of the squared gradients, if asked for.
+        squares: the same of the squared gradients, if asked for; both are float64 then.
         reference_scores: ``(n, T)``, of the paired reference stream, if there is one.
     """
 
@@ -99,6 +99,7 @@ class Engine:
         self._limit = chunk or 10**9
         self._per_item: dict[Any, int] = {}
         self._layers: dict[Any, list[Layer]] = {}
+        self.proven: set[Any] = set()  # backward rules under which the output was seen to be the plain one
         if predictor.module.training:
             warnings.warn(
                 f"{predictor.name} is in train mode; Pellucid explains a copy in eval mode "
@@ -226,7 +227,7 @@ class Engine:
             objective: the targets.
             weights: ``(n,)``, of each input in its case's sum; ones by default.
             transform: ``(index, gradients (m, T, *shape)) → the same``, before the sum.
-            square: whether to sum the squares as well.
+            square: whether to sum the squares as well; both sums are in float64 then.
             reference: a paired stream of as many inputs; each chunk runs as ``[inputs; references]``.
             rule: makes a context (a torch function mode) that is active during the forward pass.
         """
@@ -254,12 +255,13 @@ class Engine:
             if transform is not None:
                 grads = transform(index, grads)
             to = owner.to(self.device)
+            if square:  # a variance is the difference of the two sums: in float32 it would drown in their rounding
+                grads = {k: g.double() for k, g in grads.items()}
+            squared = {k: g * g for k, g in grads.items()} if square else {}
             if weights is not None:
-                w = weights[index].to(score)
-                squared = {k: g * g * _column(w, g) for k, g in grads.items()} if square else {}
+                w = weights[index].to(self.device)
                 grads = {k: g * _column(w, g) for k, g in grads.items()}
-            else:
-                squared = {k: g * g for k, g in grads.items()} if square else {}
+                squared = {k: g * _column(w, g) for k, g in squared.items()}
             # Nothing is added before all of the chunk is there: it may run out of memory and be run again, halved.
             for into, values in ((sums, grads), (squares, squared)):
                 for name, g in values.items():
@@ -347,6 +349,13 @@ class Engine:
             {n: torch.cat(v) for n, v in grads.items()},
         )
 
+    def plain_scores(self, inputs: dict[str, Tensor], objective: Objective) -> Tensor:
+        """``f(x)``, ``(1, T)``, of the first case of a batch, as a check: counted in ``setup``, not in ``cost``."""
+        with torch.no_grad():
+            output = self._call({k: v[:1] for k, v in inputs.items()})
+            self.setup.forwards += 1
+            return objective(output, torch.zeros(1, dtype=torch.int64))
+
     def layers(self, inputs: dict[str, Tensor]) -> list[Layer]:
         """All layers with a spatial map, found by one pass of one case: once per shape, counted in ``setup``."""
         key = shape_of(inputs)
@@ -431,7 +440,7 @@ class Engine:
         except Exception as error:
             if memory.is_out_of_memory(error):
                 raise
-            shapes = ", ".join(f"{k} {tuple(v.shape[1:])}" for k, v in inputs.items())
+            shapes = ", ".join(f"{k} {tuple(inputs[k].shape[1:])}" for k in self.predictor.inputs)
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{self.predictor.name} failed on inputs {shapes}: {first}") from error
         return self._picked(output)

@@ -19,7 +19,7 @@ from pellucid.core.target import Bound, Objective, Target
 from pellucid.engine.engine import Engine, Gradients
 from pellucid.engine.layers import Layer
 from pellucid.engine.stream import Stream, shape_of
-from pellucid.errors import InputError
+from pellucid.errors import InputError, ModelError
 
 V = TypeVar("V")
 
@@ -159,12 +159,68 @@ class Problem:
 
         return self.once(("activations", gradients, *sorted(names)), make, clean=True)
 
-    def multipliers(self, base: dict[str, Tensor], rule: Callable[[], Any]) -> tuple[dict[str, Tensor], Tensor]:
-        """Gradients under a pairing backward rule, of the cases beside ``base``, and ``f(x) − f(base)``."""
-        got = self.engine.gradients(self.clean, self.objective, reference=Stream.of(base), rule=rule)
+    def multipliers(
+        self, starts: dict[str, Tensor], which: Tensor, rule: Callable[[], Any]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Gradients under a pairing backward rule times ``x − x'``, the mean over R baselines of each case.
+
+        The output under the rule is compared with the plain one: of all cases where that is known, else of one, once.
+
+        Args:
+            starts: input name to ``(M, …)``, the baselines.
+            which: ``(B, R)``, those of each case.
+            rule: makes the rule's context; the batch that runs inside is ``[x; x']``.
+
+        Returns:
+            maps ``(B, T, *shape)``, and ``f(x) − mean f(x')`` ``(B, T)``.
+
+        Raises:
+            ModelError: the model gives another output beside a baseline than alone.
+        """
+        b, r = which.shape
+        owner, row = torch.arange(b).repeat_interleave(r), which.reshape(-1)
+
+        def cases(index: Tensor) -> dict[str, Tensor]:
+            return {k: v[owner[index].to(v.device)] for k, v in self.inputs.items()}
+
+        def baselines(index: Tensor) -> dict[str, Tensor]:
+            return {k: v[row[index].to(v.device)] for k, v in starts.items()}
+
+        def times_change(index: Tensor, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+            x, base = cases(index), baselines(index)
+            return {k: g * (x[k] - base[k])[:, None] for k, g in grads.items()}
+
+        got = self.engine.gradients(
+            Stream(owner, cases, clean=True, shape=shape_of(self.inputs)), self.objective, rule=rule,
+            reference=Stream(owner, baselines), weights=torch.full((b * r,), 1 / r), transform=times_change,
+        )  # fmt: skip
         assert got.reference_scores is not None
-        self.learn(got.scores)
-        return got.sums, got.scores - got.reference_scores
+        scores = got.scores.view(b, r, -1).mean(1)
+        change = scores - got.reference_scores.view(b, r, -1).mean(1)
+        self._same(scores, change, rule)
+        self.learn(scores)
+        return got.sums, change
+
+    def _same(self, scores: Tensor, change: Tensor, rule: Callable[[], Any]) -> None:
+        """Raise ModelError if scores ``(B, T)`` under a rule are not the plain ones."""
+        plain = self._scores
+        if plain is None:
+            key = (rule, shape_of(self.inputs))
+            if key in self.engine.proven:
+                return
+            plain = self.engine.plain_scores(self.inputs, self.objective)
+            self.engine.proven.add(key)
+        share = 1e-3 if self.engine.precision in ("float32", "float64") else 0.05
+        found, change = scores[: len(plain)], change[: len(plain)]
+        size = torch.maximum(plain.abs(), change.abs())
+        wrong = (found - plain).abs() > share * size + 1e-6
+        if wrong.any():
+            b, t = (int(i) for i in wrong.nonzero()[0])
+            raise ModelError(
+                f"{self.predictor.name} gives {float(plain[b, t]):.6g} for case {self.cases[b].id} alone and "
+                f"{float(found[b, t]):.6g} beside a baseline: it mixes the cases of a batch or draws at random, so "
+                "their difference cannot be followed through it; use integrated_gradients, or mend the model"
+            )
 
     def next_method(self) -> None:
         """Start a new account: the next method is charged for what it takes over from another."""

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result, require
+from pellucid.engine.engine import Gradients
 from pellucid.engine.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothGrad(Explainer):
-    """The mean gradient over copies with ``N(0, (noise · (max − min))²)`` added.
+    """The mean gradient over copies with ``N(0, (noise · (max − min))²)`` added, or the mean of its square.
 
-    For a table per standard deviation of the column, so that its unit does not matter.
+    For a table per standard deviation of the column, so that its unit does not matter. Both forms, and ``vargrad``
+    with the same samples and noise, share their gradients.
 
-    Budget: 1 forward, ``samples`` gradients. Source: smilkov2017smoothgrad.
+    Budget: 1 forward, ``samples`` gradients. Source: smilkov2017smoothgrad; the square: hooker2019benchmark.
 
     Attributes:
         samples: noisy copies.
         noise: sd as a share of the input's range.
+        reduce: ``"mean"``, signed; or ``"square"``, the mean of the squared gradients.
     """
 
     name = "smoothgrad"
@@ -31,21 +35,36 @@ class SmoothGrad(Explainer):
     passes = "1 + S F, S*T B"
     samples: int = 20
     noise: float = 0.1
+    reduce: Literal["mean", "square"] = "mean"
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.samples >= 1, f"samples={self.samples}: give 1 or more")
         require(self.noise > 0, f"noise={self.noise}: give a positive share of the input's range")
+        require(
+            self.reduce in ("mean", "square"),
+            f"reduce={self.reduce!r}: choose 'mean' or 'square'; the variance is the method 'vargrad'",
+        )
 
     def attribute(self, problem: Problem) -> Result:
         """The mean over the copies."""
-        owner, copy = problem.copies(self.samples)
-        noisy = problem.noisy(self.noise, "smoothgrad")
+        found = noisy_gradients(problem, self.samples, self.noise)
+        if self.reduce == "square":
+            return Result(problem.per_sd(problem.per_sd(found.squares)))
+        return Result(problem.per_sd(found.sums))
 
-        def make(index: Tensor) -> dict[str, Tensor]:
+
+def noisy_gradients(problem: Problem, samples: int, noise: float) -> Gradients:
+    """The mean gradient and the mean squared gradient over noisy copies, once for all methods that ask for them."""
+
+    def make() -> Gradients:
+        owner, copy = problem.copies(samples)
+        noisy = problem.noisy(noise, "smoothgrad")
+
+        def at(index: Tensor) -> dict[str, Tensor]:
             return noisy(owner[index], copy[index])
 
-        stream = problem.stream(owner, make)
-        weights = torch.full((len(owner),), 1 / self.samples, dtype=torch.float64)
-        mean = problem.engine.gradients(stream, problem.objective, weights=weights).sums
-        return Result(problem.per_sd(mean))
+        weights = torch.full((len(owner),), 1 / samples, dtype=torch.float64)
+        return problem.engine.gradients(problem.stream(owner, at), problem.objective, weights=weights, square=True)
+
+    return problem.once(("noisy gradients", samples, noise), make)
