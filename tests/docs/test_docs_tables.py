@@ -69,6 +69,7 @@ GIVEN = {
     "integrated_gradients": {"n_steps": 24}, "expected_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S},
     "vargrad": {"samples": S}, "gradient_shap": {"samples": S},
     "occlusion": {"window": 8, "stride": 4}, "feature_ablation": {"side": 4},
+    "rise": {"samples": S, "force": True}, "partition_shap": {"evaluations": 2 + 2 * 24, "force": True},
 }  # fmt: skip
 
 
