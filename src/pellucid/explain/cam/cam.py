@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ from pellucid.explain.cam.base import Cam, names
 
 # Of the largest gradient, and of the score: what rounding may do.
 SLACK = {"float64": 1e-6, "float32": 1e-3, "bf16": 0.05, "fp16": 0.01}
+LOUD = 30.0  # times the activation
+LARGEST = 1e4  # what half precision still holds
 INSTEAD = "use hires_cam, which is the same where CAM is defined, or grad_cam"
 
 
@@ -25,10 +28,10 @@ class ClassActivationMap(Cam):
 
     Its mean over the layer's grid is the score less the bias (and less what other inputs add to it). That the head is
     global pooling and one linear layer is found out by running the model: the gradient at the layer has to be the
-    same all over the grid, and one more pass, with the layer's maps changed at random, has to give the score that the
-    weights say. A ReLU between the layer and the pooling counts as part of the layer.
+    same all over the grid, and two more passes, with the layer's maps changed at random, have to give the scores that
+    the weights say. A ReLU between the layer and the pooling counts as part of the layer.
 
-    Budget: 2 forwards, 1 backward per target down to the layer. Source: zhou2016learning.
+    Budget: 3 forwards, 1 backward per target down to the layer. Source: zhou2016learning.
 
     Raises:
         UsageError: another kind of head (what was found is said).
@@ -38,7 +41,7 @@ class ClassActivationMap(Cam):
     source = "zhou2016learning"
     needs = ("layer", "linear_head")
     tasks = ("classification", "regression")
-    passes = "2 F, T B"
+    passes = "3 F, T B"
     sign: Literal["positive", "signed"] = "signed"
 
     def grids(self, problem: Problem, chosen: dict[str, Layer]) -> dict[str, Tensor]:
@@ -72,24 +75,33 @@ def _head(name: str, a: Tensor, g: Tensor, slack: float) -> tuple[Tensor, Tensor
 
 
 def _prove(problem: Problem, acts: dict[str, Tensor], heads: dict[str, tuple[Tensor, Tensor]], slack: float) -> None:
-    """Change the maps, run, and compare the score with what the weights say."""
-    factors, said, size = {}, problem.scores.clone(), problem.scores.abs()
+    """Change the maps, run, and compare the score with what the weights say: one half of the channels, then the other.
+
+    The other half is set to zero, and the factors are large, so that a hidden unit or a softmax is driven out of the
+    range in which it is nearly linear.
+    """
+    draw = torch.Generator().manual_seed(0)
+    owner, probe = problem.copies(2)
+    at = owner.to(problem.engine.device)
+    factors, said, size = {}, problem.scores[at], problem.scores[at].abs()
     for name, a in acts.items():
-        draw = torch.Generator().manual_seed(0)
-        some = 4 * torch.rand(a.shape[1], 1, generator=draw) * (torch.rand(a.shape[1], 1, generator=draw) > 0.5)
-        factor = (some * torch.rand(a[0].flatten(1).shape, generator=draw)).to(a)
-        factors[name] = factor.view(a.shape[1:])
+        half = torch.rand(a.shape[1], generator=draw) > 0.5
+        noise = LOUD * torch.rand(a.shape[1:], generator=draw)
+        kept = torch.stack([half, ~half]).view(2, -1, *[1] * (a.ndim - 2))
+        loudest = a.flatten(1).abs().amax(1).clamp(min=1)[at].view(-1, *[1] * (a.ndim - 1))
+        factors[name] = (noise * kept)[probe].to(a) * (LARGEST / (LOUD * loudest)).clamp(max=1)
         weight, shown = heads[name]
-        change = weight * shown * (factor - 1)
+        change = (weight * shown)[at] * (factors[name].flatten(2)[:, None] - 1)
         said, size = said + change.sum((2, 3)), size + change.abs().sum((2, 3))
 
-    def altered(layer: str, out: Tensor) -> Tensor | None:
-        return out * factors[layer].to(out.dtype) if layer in factors else None
+    def altered(index: Tensor) -> AbstractContextManager[None]:
+        return tap(
+            problem.engine.module,
+            lambda layer, out: out * factors[layer][index.to(out.device)].to(out.dtype) if layer in factors else None,
+        )
 
-    stream = problem.stream(torch.arange(len(problem)), problem.clean.make)
-    found = problem.engine.scores(
-        stream, problem.objective, context=lambda _: tap(problem.engine.module, altered)
-    )
+    stream = problem.stream(owner, lambda i: {k: v[at[i.to(at.device)]] for k, v in problem.inputs.items()})
+    found = problem.engine.scores(stream, problem.objective, context=altered)
     off = (found - said).abs() / torch.where(size > 0, size, 1)
     if bool((off > slack).any()):
         raise UsageError(
