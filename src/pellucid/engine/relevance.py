@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pellucid.engine.calls import computed, name_of, plain_form, tensors
+from pellucid.engine.relevance_first import DivideFirst, Picture
 from pellucid.engine.relevance_names import CONSERVING, CONVOLUTIONS, GATES, NORMS, PRODUCTS, QUOTIENTS, SUMS
 from pellucid.engine.relevance_rules import Composite, Divide, Instead, Keep, Linear, Pass, Rule, Share
 from pellucid.engine.rules import POINTWISE
@@ -37,11 +38,14 @@ class Relevance(TorchFunctionMode):
         ledger: ``(m, 2)`` zeros that require a gradient: as such they receive, for each item of the batch, the
             relevance that biases and stabilisers absorb.
         unknown: filled during the backward pass.
+        pictures: inputs of which the first layer has a rule of its own.
     """
 
-    def __init__(self, rules: Composite, ledger: Tensor, unknown: set[str]) -> None:
+    def __init__(
+        self, rules: Composite, ledger: Tensor, unknown: set[str], pictures: Sequence[Picture] = ()
+    ) -> None:
         super().__init__()
-        self.rules, self.ledger, self.unknown = rules, ledger, unknown
+        self.rules, self.ledger, self.unknown, self.pictures = rules, ledger, unknown, pictures
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -110,6 +114,10 @@ class Relevance(TorchFunctionMode):
     # -- linear layers ---------------------------------------------------------------------------------------
 
     def _divide(self, x: Tensor, run: Callable[[Tensor], Tensor], layer: Linear, rule: Rule) -> Tensor:
+        for picture in self.pictures:
+            if picture.is_seen_as(x):
+                picture.used = True
+                return DivideFirst.apply(x, picture.relevance, self.ledger, run, layer, picture, self.rules.epsilon)
         return Divide.apply(x, self.ledger, run, layer, rule, self.rules.epsilon)
 
     def _convolution(
