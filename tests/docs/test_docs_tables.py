@@ -64,11 +64,12 @@ class Small(nn.Module):
         return self.b(self.a(x).relu().mean((2, 3)))
 
 
-S, D, P, G = 5, 1, 9, 16  # samples; one baseline (the fill); 3 × 3 windows; 4 × 4 blocks
+S, D, P, G = 6, 1, 9, 16  # samples; one baseline (the fill); 3 × 3 windows; 4 × 4 blocks
 GIVEN = {
     "integrated_gradients": {"n_steps": 24}, "expected_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S},
     "vargrad": {"samples": S}, "gradient_shap": {"samples": S},
     "occlusion": {"window": 8, "stride": 4}, "feature_ablation": {"side": 4},
+    "kernel_shap": {"samples": S, "force": True}, "lime": {"samples": S, "force": True},
     "rise": {"samples": S, "force": True}, "partition_shap": {"evaluations": 2 + 2 * 24, "force": True},
 }  # fmt: skip
 

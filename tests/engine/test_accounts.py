@@ -20,9 +20,11 @@ from pellucid.explain.gradient.smoothgrad import SmoothGrad
 from pellucid.explain.gradient.vargrad import VarGrad
 from pellucid.explain.make import as_explainer, attributions
 from pellucid.explain.perturbation.feature_ablation import FeatureAblation
+from pellucid.explain.perturbation.lime import Lime
 from pellucid.explain.perturbation.occlusion import Occlusion
 from pellucid.explain.perturbation.rise import Rise
 from pellucid.explain.shapley.gradient_shap import GradientShap
+from pellucid.explain.shapley.kernel_shap import KernelShap
 from pellucid.explain.shapley.partition_shap import PartitionShap
 
 T = 2
@@ -36,6 +38,8 @@ BUDGETS: dict[str, tuple[str | Explainer, dict[str, int]]] = {
     "deepshap": ("deepshap", {"R": 1}),
     "occlusion": (Occlusion(window=8, stride=4), {"P": 9}),
     "feature_ablation": (FeatureAblation(side=4), {"G": 16}),
+    "kernel_shap": (KernelShap(groups="cubes", segments=16, samples=100), {"S": 100}),
+    "lime": (Lime(groups="cubes", segments=16, samples=101), {"S": 101}),
     "rise": (Rise(samples=11, force=True), {"S": 11}),
     "partition_shap": (PartitionShap(evaluations=42, force=True), {"N": 20}),
     "score_cam": ("score_cam", {"K": 6, "M": 1}),

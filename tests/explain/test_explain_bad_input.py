@@ -49,7 +49,7 @@ WRONG: list[tuple[str, type[PellucidError], str, Callable[[], object]]] = [
     ("window", UsageError, r"window \(17, 17\) is larger than input 'x' \(16, 16\); give at most 16", lambda: explain(Occlusion(window=17), F.predictor(), F.cases(1), F.targets)),
     ("window axes", UsageError, r"window=\(2, 2, 2\) has 3 axes, the input has 2", lambda: explain(Occlusion(window=(2, 2, 2)), F.predictor(), F.cases(1), F.targets)),
     ("stride", UsageError, r"stride \(5, 5\) is larger than the window \(3, 3\): pixels would be left out", lambda: explain(Occlusion(window=3, stride=5), F.predictor(), F.cases(1), F.targets)),
-    ("groups", UsageError, "case c0: groups 'organs' is neither 'blocks', 'modality' nor one of its regions", lambda: explain(FeatureAblation(groups="organs"), F.predictor(), F.cases(1), F.targets)),
+    ("groups", UsageError, "case c0: groups 'organs' is neither 'superpixels', .*'modality' nor one of its regions", lambda: explain(FeatureAblation(groups="organs"), F.predictor(), F.cases(1), F.targets)),
     ("modality name", InputError, "case p17: the model wants input 'x', the case has 'ct'", lambda: explain("saliency", F.predictor(), [picture(ct=torch.zeros(2, 16, 16))], F.targets)),
     ("missing table", InputError, "case p17: the model wants input 'table', the case has 'image'", lambda: explain("saliency", BOTH.predictor(), [picture(image=torch.zeros(1, 16, 16))], F.targets)),
     ("columns", InputError, "case p17: input 'table' has 4 channels, the model was given statistics for 5", lambda: explain("saliency", BOTH.predictor(), [picture(image=torch.zeros(1, 16, 16), table=torch.zeros(4))], F.targets)),

@@ -62,9 +62,10 @@ def partition(
     """
     check_split(side=side, segments=segments, compactness=compactness)
     if by not in WAYS and by not in case.regions:
+        hint = nearest(by, (*WAYS, *case.regions))
         raise UsageError(
             f"case {case.id}: groups {by!r} is neither {', '.join(map(repr, WAYS))} nor one of its regions "
-            f"({', '.join(case.regions) or 'none'}); {nearest(by, (*WAYS, *case.regions))}"
+            f"({', '.join(case.regions) or 'none'})" + (f"; {hint}" if hint.startswith("did") else "")
         )
     labels: dict[str, Tensor] = {}
     names: list[str] = []

@@ -99,17 +99,24 @@ class Game:
         return list(torch.split(scores.cpu().double(), counts))
 
     def spread(self, values: Sequence[Tensor]) -> Maps:
-        """Values ``(T, M_b)`` of each case's players to maps ``(B, T, *shape)`` without the channel axis.
+        """Values ``(T, M_b)`` of each case's players, shared out evenly between their pixels: maps ``(B, T, *shape)``.
 
-        A player's value is divided by its number of pixels, so that the map adds up over a region, an organ or a
-        whole input, to what its players are worth; a column holds its value.
+        The map then adds up, over a region, an organ or a whole input, to what its players are worth; a column holds
+        its value.
         """
+        return self._maps(values, share=True)
+
+    def paint(self, values: Sequence[Tensor]) -> Maps:
+        """The same with a player's whole value on each of its pixels."""
+        return self._maps(values, share=False)
+
+    def _maps(self, values: Sequence[Tensor], *, share: bool) -> Maps:
         maps: Maps = {}
         for name in self.problem.inputs:
             rows = []
             for groups, value in zip(self.groups, values):
                 ids = groups.labels[name].to(value.device)
-                size = torch.bincount(ids.flatten(), minlength=len(groups)).clamp(min=1)
+                size = torch.bincount(ids.flatten(), minlength=len(groups)).clamp(min=1) if share else 1
                 rows.append((value / size)[:, ids])
             maps[name] = torch.stack(rows).to(self.problem.engine.device)
         return maps
