@@ -20,6 +20,7 @@ from pellucid.core.predictor import Predictor
 from pellucid.core.target import Objective
 from pellucid.engine import layers as _layers
 from pellucid.engine import memory
+from pellucid.engine import tokens as _tokens
 from pellucid.engine.layers import Layer
 from pellucid.engine.stream import Stream, shape_of
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError, nearest
@@ -99,6 +100,7 @@ class Engine:
         self._limit = chunk or 10**9
         self._per_item: dict[Any, int] = {}
         self._layers: dict[Any, list[Layer]] = {}
+        self._attention: dict[Any, _tokens.Layout] = {}
         self.proven: set[Any] = set()  # backward rules under which the output was seen to be the plain one
         if predictor.module.training:
             warnings.warn(
@@ -107,14 +109,16 @@ class Engine:
                 stacklevel=3,
             )
         try:
-            self.module = copy.deepcopy(predictor.module)
+            with torch.no_grad():  # else the weights of a scripted module's copy remember where they came from
+                self.module = copy.deepcopy(predictor.module)
         except (RuntimeError, TypeError) as error:
             raise ModelError(f"{predictor.name} cannot be copied ({error}); detach tensors it keeps") from error
-        self.module.eval().requires_grad_(False).to(self.device, self.dtype)
+        self.module.eval().to(self.device, self.dtype)
         for module in self.module.modules():
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
-        for parameter in self.module.parameters():
+        for parameter in self.module.parameters():  # one by one: a scripted module has no requires_grad_ of its own
+            parameter.requires_grad_(False)
             parameter.grad = None
 
     def like(self, predictor: Predictor) -> Engine:
@@ -368,6 +372,20 @@ class Engine:
                 )
             self.setup.forwards += 1
         return self._layers[key]
+
+    def attention(
+        self, inputs: dict[str, Tensor], *, grid: tuple[int, ...] | None = None, prefix: int | None = None
+    ) -> _tokens.Layout:
+        """Where the model attends, and what its tokens stand for, found by one pass of one case: once per shape."""
+        key = (shape_of(inputs), grid, prefix)
+        if key not in self._attention:
+            leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
+            self.setup.forwards += 1
+            self._attention[key] = _tokens.probe(
+                self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}), leaves,
+                self.predictor.name, grid, prefix,
+            )  # fmt: skip
+        return self._attention[key]
 
     def layer_for(self, input_name: str, inputs: dict[str, Tensor], name: str | None = None) -> Layer:
         """The named layer, or the automatic one, of an input (see :func:`pellucid.engine.layers.choose`)."""
