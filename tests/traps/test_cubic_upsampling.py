@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import zoom
 
+from peers import peer
 from pellucid.explain.cam.base import upsample
 
 
@@ -27,6 +28,19 @@ def test_a_spike_stays_where_it_is() -> None:
     rows = torch.arange(25.0) + 0.5
     assert float((weights.sum(1) * rows).sum()) == pytest.approx(7.5, abs=1e-4)
     assert float((weights.sum(0) * rows).sum()) == pytest.approx(17.5, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pytorch_grad_cam_still_leaves_it() -> None:
+    """A grid of 0 and 1, brought to the picture's size: the peer's map has values that it never had."""
+    m = torch.randint(0, 2, (3, 4, 3), generator=torch.Generator().manual_seed(1)).float()
+    theirs = peer("pytorch_grad_cam.utils.image").scale_cam_image([m.numpy()], (18, 24, 18))[0]
+    assert theirs.shape == (18, 24, 18)
+    assert theirs.min() < -0.05
+    assert theirs.max() > 1.05
+    ours = upsample(m[None, None], (18, 24, 18))
+    assert float(ours.min()) == 0
+    assert float(ours.max()) == 1
 
 
 def test_a_cubic_spline_does_leave_it() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from contract.families import explain
+from peers import peer
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import ClassScore
 from pellucid.engine import Engine
+from pellucid.explain.cam.grad_cam import GradCam
 
 
 class Awkward(nn.Module):
@@ -47,3 +50,35 @@ def test_the_layer_is_found_by_running_the_model() -> None:
     ((a,),) = explain("grad_cam", p, [case], [ClassScore(1)])
     assert a.notes["layers"]["t1"] == {"layer": "stem", "grid": [10, 10], "bypassed": False}
     assert a.notes["layers"]["t2"]["layer"] == "other"
+
+
+class Reused(nn.Module):
+    """One ReLU module, called behind each of two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.second = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1, stride=2)
+        self.relu, self.head = nn.ReLU(), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.relu(self.second(self.relu(self.first(x))))
+        return self.head(h.mean((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_call_of_a_reused_module_is_a_layer_of_its_own() -> None:
+    """pytorch-grad-cam, given the module, silently looks at its first call: the early layer, not the last."""
+    net, x = Reused().eval(), torch.randn(1, 12, 12, generator=torch.Generator().manual_seed(0))
+    p = Predictor(net, inputs=["x"], task="classification", classes=["a", "b"])
+    case = Case(id="1", inputs={"x": x})
+    grids = {}
+    for layer in (None, "relu", "relu#1"):
+        ((a,),) = explain(GradCam(layer=layer), p, [case], [ClassScore(1)])
+        grids[layer] = a.notes["layers"]["x"]["layer"], a.notes["layers"]["x"]["grid"]
+    assert grids == {None: ("relu#1", [6, 6]), "relu": ("relu", [12, 12]), "relu#1": ("relu#1", [6, 6])}
+    made = peer("pytorch_grad_cam").GradCAM(model=net, target_layers=[net.relu])
+    inner, caught = made.get_cam_image, []
+    made.get_cam_image = lambda *args, **kw: caught.append(inner(*args, **kw)) or caught[-1]
+    made(input_tensor=x[None], targets=[lambda out: out[1]])
+    assert caught[0].shape == (1, 12, 12)
