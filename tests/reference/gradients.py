@@ -67,3 +67,14 @@ def deeplift_two_layers(
         for i in range(len(x)):
             out[i] += w2[j] * slope * w1[j, i] * (x[i] - base[i])
     return out
+
+
+def expected_gradients(
+    f: Scalar, x: Tensor, bases: Sequence[Tensor], places: Sequence[Sequence[float]]
+) -> Tensor:
+    """``(1/Rn) Σ_r Σ_i (x − x'_r) · ∂f(x'_r + α_ri (x − x'_r))`` over given places on each path."""
+    total = torch.zeros_like(x)
+    for base, alphas in zip(bases, places):
+        for alpha in alphas:
+            total = total + (x - base) * gradient(f, base + alpha * (x - base)) / len(alphas)
+    return total / len(bases)

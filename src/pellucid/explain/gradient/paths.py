@@ -21,7 +21,8 @@ class Paths:
     """Straight paths to every case of a problem, R each.
 
     Nodes are evenly spaced. With several paths the nodes of each are shifted against those of the others, so that
-    all together stand where the midpoint rule of R times as many would; one path has the midpoint rule itself.
+    all together stand where the midpoint rule of R times as many would; one path has the midpoint rule itself. (When
+    levels are refined and R is a multiple of three, paths come to share places: a third as many different ones.)
 
     Attributes:
         problem: whose cases the paths end at.

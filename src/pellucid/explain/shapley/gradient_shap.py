@@ -85,7 +85,7 @@ class GradientShap(Explainer):
         """All baselines, and which of them each item takes."""
         if not problem.background:
             return problem.fill(self.baseline), owner
-        base = problem.engine.stack(problem.background)
+        base = problem.usual
         drawn = problem.draw_numbers(self.samples, "background").cpu()
         which = (drawn * len(problem.background)).long().clamp(max=len(problem.background) - 1)
         return base, which[owner, copy]
