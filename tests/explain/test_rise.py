@@ -33,7 +33,7 @@ def test_masks_are_interpolated_linearly(shape, grid) -> None:
     for row, i in zip(made, (4, 1)):
         literal = slow.soft_mask(masks.cells[i].double().numpy(), masks.shift[i].tolist(), shape)
         assert np.allclose(row.numpy(), literal, atol=1e-6)
-        assert 0 < float(row.std())
+        assert float(row.std()) > 0
 
 
 def test_a_mask_is_the_same_up_to_the_border() -> None:
