@@ -171,8 +171,37 @@ def _print_table(frame: Any, as_json: bool) -> None:
     columns = [Column(str(c), overflow="fold") for c in (frame.index.name or "name", *frame.columns)]
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for index, row in frame.iterrows():
-        table.add_row(str(index), *(_escape(str(v)) for v in row))
-    STDOUT.print(table)
+        table.add_row(str(index), *(_escape(_cell(v)) for v in row))
+    console = STDOUT if STDOUT.is_terminal else Console(width=_WIDE)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    return {"True": "•", "False": ""}.get(str(value), str(value))
+
+
+_WIDE = 250  # characters; a file has no right edge
+# In the order in which a terminal has room for them; --json and pc.methods() have all columns.
+_SHOWN = (
+    "family", "2-D", "3-D", "tables", "tasks", "passes", "inputs", "needs", "gradients", "stochastic", "resolution",
+    "source",
+)  # fmt: skip
+
+
+def _compatibility(frame: Any, room: int) -> tuple[Any, list[str]]:
+    """The table of the methods for a terminal, and the columns that it has no room for.
+
+    Families stand together, tasks are given by their first letters.
+    """
+    letters = [" ".join(t[0] for t in str(tasks).split(", ")) for tasks in frame["tasks"]]
+    short = frame.assign(tasks=letters).sort_values(["family", "name"])
+    width, shown = max(map(len, short.index)), []
+    for column in _SHOWN:
+        width += 2 + max(len(column), *(len(_cell(v)) for v in short[column]))
+        if width > room:
+            break
+        shown.append(column)
+    return short[shown], [c for c in _SHOWN if c not in shown]
 
 
 @app.command()
@@ -195,7 +224,15 @@ def methods(
     if layers is None:
         if inputs or shape or task or classes:
             raise UsageError("--input, --shape, --task and --classes go with --layers MODEL")
-        _print_table(_public("methods")(), as_json)
+        frame = _public("methods")()
+        if as_json:
+            _print_table(frame, as_json)
+            return
+        short, left_out = _compatibility(frame, STDOUT.width if STDOUT.is_terminal else _WIDE)
+        _print_table(short, as_json)
+        note = "tasks: classification, regression, segmentation; passes of one case: F forwards, B backwards, T targets"
+        more = f"; no room for {', '.join(left_out)}: a wider window or --json shows them" if left_out else ""
+        STDERR.print(f"\n{note}{more}", highlight=False)
         return
     from pellucid.study.own import own_layers
 

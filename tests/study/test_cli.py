@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from pellucid.cli import app
+import pellucid as pc
+from pellucid.cli import _compatibility, app
 
 RUNNER = CliRunner()
 NET = '''
@@ -183,3 +184,23 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
 def test_python_m_pellucid() -> None:
     done = subprocess.run([sys.executable, "-m", "pellucid", "--help"], capture_output=True, text=True, check=True)
     assert "explain" in done.stdout
+
+
+def test_methods_print_the_compatibility_table() -> None:
+    status, printed, heard = call("methods")
+    assert status == 0
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert set(lines) == {"name", *pc.methods().index}
+    for column in ("2-D", "3-D", "inputs", "tasks", "gradients", "passes", "resolution", "stochastic", "source"):
+        assert column in lines["name"]
+    for name, row in pc.methods().iterrows():
+        assert f"  {row['passes']}  " in lines[name]
+        assert lines[name].rstrip().endswith(row["source"])
+    assert "no room" not in heard
+
+
+def test_a_narrow_terminal_gets_the_columns_it_has_room_for() -> None:
+    short, left_out = _compatibility(pc.methods(), 90)
+    assert list(short.columns)[:2] == ["family", "2-D"]
+    assert "source" in left_out
+    assert not set(short.columns) & set(left_out)
