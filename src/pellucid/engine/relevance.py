@@ -130,7 +130,7 @@ class Relevance(TorchFunctionMode):
         def apply(v: Tensor, w: Tensor) -> Tensor:
             return func(v, w, None, *rest, **named)
 
-        groups = named.get("groups", rest[(4 if transposed else 3)] if len(rest) > (4 if transposed else 3) else 1)
+        groups = rest[3] if len(rest) > 3 else named.get("groups", 1)
         shape = (-1, *[1] * (weight.ndim - 2))
         layer = Linear(apply, weight, None if bias is None else bias.view(shape))
         y = self._divide(x, lambda v: func(v, weight, bias, *rest, **named), layer, self.rules.convolution)
