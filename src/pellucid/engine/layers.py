@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.errors import UsageError, nearest
@@ -62,7 +63,11 @@ def tap(module: nn.Module, change: Callable[[str, Tensor], Tensor | None]) -> It
 
         return inner
 
-    handles = [m.register_forward_hook(hook(name)) for name, m in module.named_modules() if name]
+    handles = [
+        m.register_forward_hook(hook(name))
+        for name, m in module.named_modules()
+        if name and not isinstance(m, torch.jit.ScriptModule)  # which takes no hooks
+    ]
     try:
         yield
     finally:
@@ -129,7 +134,8 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
         usable = [x for x in usable if x.inputs == {input_name}] or usable
     if not usable:
         raise UsageError(
-            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made"
+            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made; for a "
+            "transformer use a method of the family 'attention'"
         )
     whole = [x for x in usable if not x.tokens]
     if not whole:

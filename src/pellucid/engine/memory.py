@@ -27,7 +27,10 @@ class Footprint:
 
 @contextmanager
 def footprint(module: nn.Module) -> Iterator[Footprint]:
-    """Measure the activations of the pass made inside, by hooks on the leaves that come off again."""
+    """Measure the activations of the pass made inside, by hooks on the leaves that come off again.
+
+    A scripted or traced part takes no hooks: of it, the output of the module around it counts alone.
+    """
     seen = Footprint()
 
     def note(_module: nn.Module, _args: object, output: object) -> None:
@@ -37,7 +40,8 @@ def footprint(module: nn.Module) -> Iterator[Footprint]:
                 seen.total += size
                 seen.largest = max(seen.largest, size)
 
-    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
+    plain = [m for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    leaves = [m for m in plain if all(isinstance(c, torch.jit.ScriptModule) for c in m.children())]
     handles = [m.register_forward_hook(note) for m in leaves]
     try:
         yield seen
