@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import DeepLift as CaptumDeepLift
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import Tensor, nn
 
 from contract.families import explain
+from peers import peer
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import ClassScore
@@ -44,3 +46,40 @@ def test_captum_still_misses(act: str) -> None:
     change = float((net(x) - net(torch.zeros_like(x)))[0, 1])
     theirs = CaptumDeepLift(net).attribute(x, torch.zeros_like(x), target=1)
     assert abs(float(theirs.sum()) - change) > 0.05 * abs(change)
+
+
+# -- the same trap in guided backpropagation: a ReLU that is not a module is not guided, and nothing says so --------
+
+
+class Convolutional(nn.Module):
+    def __init__(self, act) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.a, self.b, self.c, self.act = nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 2), nn.Linear(6, 2), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.act(self.b(self.act(self.a(x)))).flatten(1))
+
+
+def guided(net: nn.Module) -> Tensor:
+    p = Predictor(net, inputs=["x"], task="classification", classes=["a", "b"])
+    return explain("guided_backprop", p, [CASE], [ClassScore(1)])[0][0].maps["x"]
+
+
+def test_guided_backprop_is_the_same_with_any_form_of_relu() -> None:
+    maps = [guided(Convolutional(act).eval()) for act in (nn.ReLU(), torch.relu, torch.relu_, nn.functional.relu)]
+    assert float(maps[0].abs().max()) > 1e-4
+    assert all(torch.equal(m, maps[0]) for m in maps[1:])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_captum_and_zennit_still_give_the_plain_gradient_for_a_functional_relu() -> None:
+    net = Convolutional(torch.relu).eval()
+    x = CASE.inputs["x"][None].clone().requires_grad_()
+    (plain,) = torch.autograd.grad(net(x)[0, 1], x)
+    seed = torch.tensor([[0.0, 1.0]])
+    with peer("zennit.attribution").Gradient(net, composite=peer("zennit.composites").GuidedBackprop()) as attributor:
+        _, zennits = attributor(x.detach().clone(), seed)
+    for theirs in (CaptumGuidedBackprop(net).attribute(x, target=1), zennits):
+        assert float((theirs - plain).abs().max()) < 1e-6
+        assert float((theirs[0] - guided(net)).abs().max()) > 0.1 * float(plain.abs().max())
