@@ -14,6 +14,10 @@ def test_sizes_of_the_seed():
     assert size("two_stream") == 22_337
 
 
+def test_size_of_the_fusion_transformer():
+    assert size("fusion_transformer") == 46_466
+
+
 def test_standard_sizes_of_the_backbones():
     # torchvision's published counts, less its head of 1000 classes and two of its three input channels.
     assert size("resnet18", classes=2) == 11_689_512 - 1000 * 513 + 2 * 513 - 2 * 64 * 49
@@ -24,6 +28,9 @@ def test_standard_sizes_of_the_backbones():
 SHAPES = [
     ("image_tabular", {"features": 5, "classes": 3, "in_channels": 2}, [(2, 32, 24), (5,)], (3,)),
     ("image_tabular", {"spatial_dims": 3}, [(1, 16, 16, 16), (12,)], (2,)),
+    ("fusion_transformer", {"features": 5, "classes": 3, "in_channels": 2}, [(2, 32, 24), (5,)], (3,)),
+    ("fusion_transformer", {"second": "image", "depth": 2}, [(1, 32, 24), (1, 16, 16)], (2,)),
+    ("fusion_transformer", {"spatial_dims": 3, "features": 3}, [(1, 16, 8, 24), (3,)], (2,)),
     ("two_stream", {}, [(1, 32, 24), (1, 16, 16)], (1,)),
     ("two_stream", {"spatial_dims": 3, "outputs": 2}, [(1, 16, 16, 16)] * 2, (2,)),
     ("two_encoder_unet", {"width": 4}, [(1, 32, 24)] * 2, (1, 32, 24)),
@@ -93,5 +100,11 @@ def test_wrong_names_get_the_nearest():
         build_network("resnet18", {"class": 2})
     with pytest.raises(UsageError, match="spatial_dims is 4"):
         build_network("two_stream", {"spatial_dims": 4})
+    with pytest.raises(UsageError, match="second='text': choose 'table' or 'image'"):
+        build_network("fusion_transformer", {"second": "text"})
+    with pytest.raises(UsageError, match="width=30 cannot be divided between 4 heads"):
+        build_network("fusion_transformer", {"width": 30})
+    with pytest.raises(UsageError, match=r"\(20, 16\) cannot be cut into patches of 8; pad or resize it"):
+        build_network("fusion_transformer")(torch.zeros(1, 1, 20, 16), torch.zeros(1, 12))
     with pytest.raises(UsageError, match="at least two"):
         build_network("meshnet", {"dilations": [1]})

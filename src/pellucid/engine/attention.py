@@ -154,7 +154,8 @@ class _Watch(TorchFunctionMode):
         letters = sides.split(",")
         if at is None or len(tensors) != 2 or not out:
             return func(equation, *tensors)
-        more = "".join(c for c in "ABCDEFGH" if c not in equation)[: tensors[at].ndim - len(letters[at].replace("...", ""))]
+        hidden = tensors[at].ndim - len(letters[at].replace("...", ""))
+        more = "".join(c for c in "ABCDEFGH" if c not in equation)[:hidden]
         letters, out = [s.replace("...", more) for s in letters], out.replace("...", more)
         a, v = letters[at], letters[1 - at]
         if a[-1] not in v or a[-1] in out or a[-2] not in out:

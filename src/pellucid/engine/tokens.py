@@ -299,19 +299,20 @@ class _Builder:
         """The side with its tokens' numbers, or None where they cannot be told."""
         images = [k for k, v in self.leaves.items() if v.ndim > 2]
         if windows == 1 and len(images) == 1 and (self.grid is not None or self.prefix is not None):
-            places = self._given(use, images[0], count)
-            if places is not None:
-                local.places[images[0]] = places
+            given = self._given(use, images[0], count)
+            if given is not None:
+                local.places[images[0]] = given
                 local.mixed.discard(images[0])
         known = self.earlier.get((windows, count))
         empty = not local.places and not local.named
         if (local.mixed or empty) and known is not None:
             return known
         if local.mixed:
-            places = self._counted(use, images, count) if windows == 1 and local.mixed == set(images) else None
-            if places is None:
+            counted = self._counted(use, images, count) if windows == 1 and local.mixed == set(images) else None
+            if counted is None:
                 return None
-            local.places[images[0]] = places
+            local.places[images[0]] = counted
+        local.places = {k: _whole(p) if p.ndim > 1 else p for k, p in local.places.items()}
         keys = self._keys(number, local, windows, count, kind)
         ids = torch.tensor([self._number(k) for k in keys])
         places = {k: torch.where(p >= 0, ids[p.clamp(min=0)], -1) for k, p in local.places.items()}
@@ -327,9 +328,9 @@ class _Builder:
                 pieces[token].append((name, piece))
         keys: list[Any] = []
         free = 0
-        for token, piece in enumerate(pieces):
-            if piece:
-                keys.append(tuple(piece))
+        for token, covered in enumerate(pieces):
+            if covered:
+                keys.append(tuple(covered))
             elif token in local.named:
                 keys.append(("parameter", *local.named[token]))
             elif windows == 1:
@@ -421,8 +422,9 @@ class _Builder:
         count = use.values.shape[-2]
         return (
             f"attention {use.name!r} of {self.name} has {windows} x {count} tokens, but which pixels each stands for "
-            f"cannot be told: a pixel enters several of them; spatial maps before it: "
-            f"{', '.join(map(str, grids)) or 'none'}; give the options grid=(…) and prefix=… (tokens before the patches)"
+            "cannot be told: a pixel enters several of them; spatial maps before it: "
+            f"{', '.join(map(str, grids)) or 'none'}; "
+            "give the options grid=(…) and prefix=…, the tokens before the patches"
         )
 
 
@@ -482,6 +484,19 @@ def _even(shape: Sequence[int], grid: Sequence[int], before: int) -> Tensor:
     for axis, (a, step) in enumerate(zip(at, steps)):
         index = index + (a * step).view(-1, *[1] * (len(shape) - 1 - axis))
     return index + before
+
+
+def _whole(place: Tensor) -> Tensor:
+    """The places with the pixels filled in whose gradient was too small, where the patches make a grid."""
+    found = tiles(place)
+    if found is None:
+        return place
+    grid, covered = found
+    for axis, (length, cells) in enumerate(zip(covered, grid.shape)):
+        grid = grid.repeat_interleave(length // cells, axis)
+    place = place.clone()
+    place[tuple(slice(c) for c in covered)] = grid
+    return place
 
 
 def tiles(place: Tensor) -> tuple[Tensor, list[int]] | None:

@@ -1,0 +1,91 @@
+"""Gradient-weighted rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pellucid.core.explainer import Explainer, Result
+from pellucid.engine.problem import Problem
+from pellucid.engine.tokens import Site
+from pellucid.explain.attention.caught import (
+    Query,
+    asking,
+    back,
+    catch,
+    check_query,
+    check_tokens,
+    grids,
+    maps_of,
+    within,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientRollout(Explainer):
+    """``Π_l (I + Ā_l) − I`` with ``Ā = mean_h (∂y/∂A ∘ A)⁺``: what the class token took, where it spoke for the target.
+
+    The row of the class token, or the mean of the rows. The identity, what a token keeps of itself, is not shown: for
+    a class token's row it is zero on the input anyway. Attention between inputs adds up as that within one does (the
+    source treats it so within one sequence, and normalises it between two).
+
+    Budget: 1 forward, 1 backward per target down to the first attention. Source: chefer2021generic.
+
+    Attributes:
+        start: the first attention that counts.
+        stop: one past the last one; all of them by default.
+        query: whose row: the ``"class"`` token's, the ``"mean"`` over all tokens, or ``"auto"``, the class token's
+            where there is one.
+        grid: patches along each axis; found by running the model by default.
+        prefix: number of tokens before the patches; found likewise.
+    """
+
+    name = "gradient_rollout"
+    family = "attention"
+    source = "chefer2021generic"
+    signed = False
+    needs = ("attention", "gradient")
+    resolution = "token"
+    passes = "1 F, T B"
+    start: int = 0
+    stop: int | None = None
+    query: Query = "auto"
+    grid: tuple[int, ...] | None = None
+    prefix: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if self.grid is not None:
+            object.__setattr__(self, "grid", tuple(self.grid))
+        check_query(self.query)
+        check_tokens(self.grid, self.prefix)
+
+    def attribute(self, problem: Problem) -> Result:
+        """Carry the row back, what it gained beside the identity."""
+        got = catch(problem, gradients=True, grid=self.grid, prefix=self.prefix)
+        chosen = within(got.layout, self.start, self.stop)
+        start, words = asking(got.layout, self.query)
+        device, dtype = problem.engine.device, problem.engine.dtype
+        count, targets = len(problem), len(problem.targets)
+        # the identity's part and what was gained are carried apart: their difference would be rounded
+        own = start.to(device, dtype).repeat(count, targets, 1)
+        both = torch.stack([own, torch.zeros_like(own)])
+
+        def step(site: Site, number: int) -> None:
+            if number not in chosen:
+                return
+            rows, columns = site.rows.ids.to(device), site.columns.ids.to(device)
+            matrix, grad = got.matrices[site.name], got.gradients[site.name]
+            weighed = (grad * matrix[:, None]).clamp(min=0).mean(3)
+            gained = torch.einsum("btwn,btwnm->btwm", both.sum(0)[..., rows], weighed)
+            both[1].index_add_(2, columns.flatten(), gained.flatten(2))
+
+        back(got.layout, both, step)
+        names = [got.layout.sites[i].name for i in chosen]
+        return Result(
+            maps_of(problem, both[1], got.layout.first),
+            notes={
+                "attentions": names, "query": words, "grid": grids(got.layout.first), "skipped": got.layout.skipped
+            },
+        )  # fmt: skip
