@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -50,3 +51,32 @@ def test_labels_of_a_region_may_have_gaps_zeros_and_negatives() -> None:
     for value in labels.unique():
         where = labels == value
         torch.testing.assert_close(a.maps["x"][where], (w * case.inputs["x"][0])[where].sum().expand(int(where.sum())))
+
+
+@pytest.mark.parametrize("by", ["superpixels", "cubes", "blocks"])
+def test_ids_count_from_zero_through_all_inputs(by: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    inputs = {"t1": torch.rand(1, 24, 24, generator=g), "ehr": torch.zeros(4), "t2": torch.rand(2, 24, 24, generator=g)}
+    groups = partition(Case(id="1", inputs=inputs), ("t1", "ehr", "t2"), by, segments=30)
+    ids = torch.cat([v.flatten() for v in groups.labels.values()]).unique()
+    assert ids.tolist() == list(range(len(groups)))
+    assert len(set(groups.names)) == len(groups)
+    assert groups.labels["t1"].max() < groups.labels["ehr"].min()
+    assert groups.labels["ehr"].max() < groups.labels["t2"].min()
+
+
+@pytest.mark.parametrize("method", ["feature_ablation", "kernel_shap", "lime"])
+def test_superpixels_get_back_the_value_that_is_theirs(method: str) -> None:
+    """A linear model: what a superpixel is worth is known, and none gets its neighbour's value (DIANNA #898)."""
+    x = torch.rand(1, 24, 24, generator=torch.Generator().manual_seed(1)) + 0.5
+    case = Case(id="1", inputs={"x": x})
+    p = Predictor(Weighted().eval(), inputs=["x"], task="regression")
+    options = {"groups": "superpixels", "segments": 30, "fill": "zero"} | ({"alpha": 0.0} if method == "lime" else {})
+    ((a,),) = explain((method, options), p, [case], [Score()], precision="float64")
+    labels = partition(case, ("x",), "superpixels", segments=30).labels["x"]
+    worth = torch.arange(576, dtype=torch.float64).view(24, 24) * x[0]
+    assert a.notes["features"] == len(labels.unique()) > 10
+    for i in labels.unique():
+        found = a.maps["x"][labels == i].double()
+        value = found.mean() if method == "feature_ablation" else found.sum()
+        torch.testing.assert_close(value, worth[labels == i].sum(), rtol=1e-5, atol=1e-3)
