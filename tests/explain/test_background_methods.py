@@ -130,7 +130,8 @@ def test_refined_nodes_are_those_of_the_last_level(count: int) -> None:
     paths = Paths.of(problem, IntegratedGradients().baseline, background=True)
     expected = paths.change()
     for most in (24 * count, 72 * count):
-        maps, used = paths.refined(expected, tolerance=1e-12, settle=1e-12, most=most)
+        maps, used, restless = paths.refined(expected, tolerance=1e-12, settle=1e-12, most=most)
+        assert restless.all()
         last = levels(count, most)[-1]
         assert used.tolist() == [last * count] * 2
         shifts = _shifts(count) * 3 ** (len(levels(count, most)) - 1) % (2 * count)

@@ -215,6 +215,8 @@ def test_integrated_gradients_goes_on_until_the_map_has_settled() -> None:
     strict = maps(net, IntegratedGradients(tolerance=10.0, settle=1e-4))
     assert {a.notes["nodes"] for a in loose} == {24}
     assert {a.notes["nodes"] for a in strict} == {648}
+    assert not any("unsettled" in a.flags for a in loose)
+    assert all("unsettled" in a.flags and "incomplete" not in a.flags for a in strict)
 
 
 def test_gradient_shap_comes_closer_with_more_samples() -> None:

@@ -18,6 +18,7 @@ WORDS = {
     "flat": "flat: nearly the same everywhere",
     "empty": "empty: zero everywhere",
     "incomplete": "incomplete: does not add up to the output",
+    "unsettled": "unsettled: more nodes may still change it",
     "not_finite": "not finite: holds NaN or infinite values",
     "empty_target": "empty target: nothing to explain",
     "unstable": "unstable: changes under small noise",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result, require
 from pellucid.core.fill import Fill, as_fill
@@ -58,12 +59,15 @@ class ExpectedGradients(Explainer):
         assert isinstance(self.baseline, Fill)
         paths = Paths.of(problem, self.baseline, background=True)
         expected = paths.change()
+        flags: dict[str, Tensor] = {}
         if self.n_steps is not None:
             maps, used = paths.fixed(self.n_steps), torch.full((len(problem),), self.n_steps * paths.count)
         else:
-            maps, used = paths.refined(expected, tolerance=self.tolerance, settle=self.settle, most=self.most)
+            maps, used, flags["unsettled"] = paths.refined(
+                expected, tolerance=self.tolerance, settle=self.settle, most=self.most
+            )
         notes = {
             "baselines": len(problem.background) or 1, "nodes": used[:, None].expand_as(expected),
             "completeness_error": relative_gap(maps, expected),
         }  # fmt: skip
-        return Result(maps, expected, notes)
+        return Result(maps, expected, notes, flags)

@@ -93,8 +93,9 @@ class Paths:
 
     def refined(
         self, expected: Tensor, *, tolerance: float, settle: float, most: int
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """The maps with nodes added until both conditions hold, and the nodes ``(B,)`` that each case took.
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The maps with nodes added until both conditions hold, the nodes ``(B,)`` that each case took, and which maps
+        ``(B, T)`` have not settled even so.
 
         Every level triples the nodes and keeps those of the one before.
 
@@ -113,6 +114,7 @@ class Paths:
         used = torch.zeros(len(problem), dtype=torch.int64)
         total: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
+        restless = torch.ones_like(expected, dtype=torch.bool)
         for level, count in enumerate(steps):
             if level == 0:
                 fresh = np.tile(np.arange(count), (self.count, 1))
@@ -134,10 +136,11 @@ class Paths:
             change = _change(here, {k: v[at] for k, v in maps.items()})
             error = relative_gap(here, expected[at])
             maps = {k: v.index_copy(0, at, here[k]) for k, v in maps.items()}  # a case that settled keeps its map
+            restless = restless.index_copy(0, at, change > settle)
             active = active[~((error <= tolerance) & (change <= settle)).all(1).cpu()]
             if not len(active):
                 break
-        return maps, used
+        return maps, used, restless
 
 
 def levels(paths: int, most: int) -> list[int]:
