@@ -1,0 +1,1 @@
+"""Pictures of the methods of this family."""
