@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pellucid.core.case import Case
 from pellucid.core.region import partition
+from pellucid.core.superpixels import cubic_grid
 from pellucid.errors import UsageError
 
 shapes = st.lists(st.integers(1, 9), min_size=2, max_size=3).map(tuple)
@@ -138,3 +139,13 @@ def test_a_region_on_another_grid_is_refused() -> None:
         partition(case, ("a",), "cubes", segments=0)
     with pytest.raises(UsageError, match="compactness=-1: give a positive share"):
         partition(case, ("a",), "superpixels", compactness=-1)
+
+
+def test_a_large_volume_is_segmented_on_a_coarser_grid() -> None:
+    assert cubic_grid((64, 64, 64), None) == (64, 64, 64)
+    assert cubic_grid((10, 40, 40), (2.0, 1.0, 1.0)) == (20, 40, 40)
+    for shape, spacing in (((300, 512, 512), (1.0, 0.7, 0.7)), ((40, 512, 512), (5.0, 0.7, 0.7)), ((2000, 3000), None)):
+        grid = cubic_grid(shape, spacing)
+        assert torch.tensor(grid).prod() < 1.02 * 2**21
+        voxel = [n * s / g for n, s, g in zip(shape, spacing or (1.0, 1.0), grid)]
+        assert max(voxel) < 1.05 * min(voxel)
