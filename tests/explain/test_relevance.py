@@ -434,3 +434,32 @@ def test_bf16_runs() -> None:
     for a, b in zip(full, half):
         for x, y in zip(a, b):
             assert torch.corrcoef(torch.stack([x.maps["x"].flatten(), y.maps["x"].flatten()]))[0, 1] > 0.95
+
+
+class Dense(nn.Module):
+    """Batch norm, ReLU, convolution, twelve times, each seeing all that came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 13, 2)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4 * i) for i in range(1, 13))
+        self.layers = nn.ModuleList(nn.Conv2d(4 * i, 4, 3, padding=1, bias=False) for i in range(1, 13))
+        for norm in self.norms:
+            norm.running_mean.uniform_(-0.1, 0.1)
+            norm.running_var.uniform_(0.05, 0.2)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        for norm, layer in zip(self.norms, self.layers):
+            h = torch.cat([h, layer(torch.relu(norm(h)))], 1)
+        return self.head(h.mean((2, 3)))
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_batch_norms_on_their_own_do_not_multiply_relevance(composite: str) -> None:
+    """Found on DenseNet-121: with α = 2 each of its batch norms doubled it, and the map was 1000 times the score."""
+    a = one(Lrp(composite=composite), Dense(), picture(1, 12, 12))  # type: ignore[arg-type]
+    assert float(a.maps["x"].abs().sum()) < 3 * abs(a.score)
+    assert a.notes["leak"] < 1e-9

@@ -176,7 +176,7 @@ class Relevance(TorchFunctionMode):
             merged = Linear(layer.apply, scaled(scale), layer.added * scale.view(view) + shift.view(view))
             return self._divide(x, lambda _: run(made), merged, rule)
         alone = Linear(lambda v, w: v * w, scale.view(view), shift.view(view))
-        return self._divide(input, run, alone, self.rules.convolution if input.ndim > 2 else self.rules.dense)
+        return self._divide(input, run, alone, self.rules.norm if input.ndim > 2 else self.rules.dense)
 
     # -- norms, sums, products -------------------------------------------------------------------------------
 

@@ -79,16 +79,20 @@ def alpha_beta_rule(alpha: float, beta: float) -> Rule:
 
 @dataclass(frozen=True)
 class Composite:
-    """Which rule for convolutions (and batch norms on their own), which for dense layers."""
+    """Which rule for convolutions, for batch norms on their own, and for dense layers; the stabiliser of all."""
 
     convolution: Rule
+    norm: Rule
     dense: Rule
     epsilon: float
 
 
 def composite(name: str, *, epsilon: float, gamma: float) -> Composite:
     """A composite by its name, one of :data:`COMPOSITES`."""
-    return Composite(COMPOSITES[name](gamma), epsilon_rule, epsilon)
+    rule = COMPOSITES[name](gamma)
+    # With one input for each output, α = 2 would double the relevance: DenseNet has 120 batch norms on their own.
+    norm = alpha_beta_rule(1.0, 0.0) if name == "alpha2_beta1" else rule
+    return Composite(rule, norm, epsilon_rule, epsilon)
 
 
 COMPOSITES: dict[str, Callable[[float], Rule]] = {
