@@ -137,7 +137,7 @@ def test_a_map_that_is_cut_into_tokens_is_listed_but_not_taken() -> None:
     assert table["automatic"].to_list() == [""]
     assert "works on tokens" in table.attrs["without"]["x"]
     case = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)})
-    with pytest.raises(pc.UsageError, match="behind 'patches' the model works on tokens.*family 'attention', or name"):
+    with pytest.raises(pc.UsageError, match=r"behind 'patches' the model works on tokens.*family 'attention', or name"):
         pc.explain(p, case, method="grad_cam")
     with pytest.raises(pc.UsageError, match=r"layer 'block' has no spatial map .*returns \(16, 6\).*have one: patches"):
         pc.explain(p, case, method="hires_cam", layer="block")

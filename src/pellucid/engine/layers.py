@@ -134,8 +134,8 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
         usable = [x for x in usable if x.inputs == {input_name}] or usable
     if not usable:
         raise UsageError(
-            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made; for a "
-            "transformer use a method of the family 'attention'"
+            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made; for "
+            "a transformer use a method of the family 'attention'"
         )
     whole = [x for x in usable if not x.tokens]
     if not whole:
