@@ -324,6 +324,35 @@ def test_a_layers_output_used_twice_and_then_overwritten(composite: str) -> None
     assert a.notes["leak"] < 1e-9
 
 
+class Constants(nn.Module):
+    """What a model may put beside what it computes: a class token, a fill, a border, a sum, a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.token, self.head = nn.Conv2d(1, 3, 3), nn.Parameter(torch.randn(1, 3, 1)), nn.Linear(3, 2)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = 2 * F.pad(self.conv(x), (1, 1, 0, 0), value=0.7) - 0.3
+        h = torch.where(h > 0, h, torch.full_like(h, -0.2)).masked_fill(h > 1.5, 1.5)
+        h.masked_fill_(h == 1.5, 1.2)
+        h = torch.cat([self.token.expand(len(x), -1, -1), h.flatten(2)], 2)
+        h += 0.1
+        h *= 1.5
+        weights = (h.transpose(1, 2) @ h).masked_fill(torch.ones(h.shape[2], h.shape[2]).triu(1) > 0, -math.inf)
+        h = (weights.softmax(-1) @ h.transpose(1, 2)).relu()
+        return self.head((1 - h / h.norm(dim=2, keepdim=True).clamp(min=1e-3)).mean(1))
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_constants_beside_what_is_computed_keep_their_share(composite: str) -> None:
+    a = one(Lrp(composite=composite), Constants(), picture(1, 6, 6))  # type: ignore[arg-type]
+    assert a.notes["unknown"] == []
+    assert a.notes["leak"] < 1e-9
+    assert abs(a.notes["absorbed_by_biases"]) > 0.01
+
+
 class Odd(nn.Module):
     """A product of the values along an axis, which has no rule, in a side path of a given weight."""
 

@@ -18,7 +18,7 @@ ARITHMETIC = {
     for form in (f"{plain}_", f"__i{plain}__", *(("__itruediv__",) if plain == "div" else ()))
     if hasattr(Tensor, form)
 }
-IN_PLACE = OVERWRITING | ARITHMETIC
+IN_PLACE = OVERWRITING | ARITHMETIC | {Tensor.masked_fill_: Tensor.masked_fill}
 
 
 def plain_form(

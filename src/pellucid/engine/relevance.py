@@ -14,7 +14,16 @@ from torch.overrides import TorchFunctionMode
 
 from pellucid.engine.calls import computed, name_of, plain_form, tensors
 from pellucid.engine.relevance_first import DivideFirst, Picture
-from pellucid.engine.relevance_names import CONSERVING, CONVOLUTIONS, GATES, NORMS, PRODUCTS, QUOTIENTS, SUMS
+from pellucid.engine.relevance_names import (
+    AFFINE,
+    CONSERVING,
+    CONVOLUTIONS,
+    GATES,
+    NORMS,
+    PRODUCTS,
+    QUOTIENTS,
+    SUMS,
+)
 from pellucid.engine.relevance_rules import Composite, Divide, Instead, Keep, Linear, Pass, Rule, Share
 from pellucid.engine.rules import POINTWISE
 
@@ -94,7 +103,7 @@ class Relevance(TorchFunctionMode):
             made = func(*args, **kwargs)
             if isinstance(made, Tensor) and _is_gate(first):
                 _mark_gate(made)
-            return made
+            return self._constant_kept(made, func, args, kwargs) if name in AFFINE else made
         if made is None:
             made = func(*args, **kwargs)
             for out in tensors(made):
@@ -217,10 +226,16 @@ class Relevance(TorchFunctionMode):
         if all(map(computed, both)):
             return y
         gate = any(map(_is_gate, both))
-        nothing = [torch.zeros_like(a) if computed(a) else a for a in args]
-        constant = func(*nothing, **{k: torch.zeros_like(v) if computed(v) else v for k, v in kwargs.items()})
-        y = self._keep(y, constant) if bool((constant != 0).any()) else y
+        y = self._constant_kept(y, func, args, kwargs)
         return _mark_gate(y) if gate else y
+
+    def _constant_kept(
+        self, y: Tensor, func: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Tensor:
+        """What an affine function makes of nothing is a constant, whose relevance stays behind."""
+        constant = func(*_emptied(args), **_emptied(kwargs))
+        constant = torch.where(torch.isfinite(constant), constant, torch.zeros_like(constant))  # −∞ before a softmax
+        return self._keep(y, constant) if bool((constant != 0).any()) else y
 
     def _product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         operands = [t for t in tensors([*args, *kwargs.values()]) if t.requires_grad]
@@ -297,6 +312,15 @@ def _normalised(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 
 def _depends_on_one(x: Tensor, arguments: list[Any]) -> bool:
     return x.requires_grad and sum(map(computed, tensors(arguments))) == 1
+
+
+def _emptied(value: Any) -> Any:
+    """Arguments with zeros in place of what is computed."""
+    if isinstance(value, dict):
+        return {k: _emptied(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_emptied(v) for v in value)
+    return torch.zeros_like(value) if computed(value) else value
 
 
 def _is_gate(t: Any) -> bool:

@@ -23,6 +23,13 @@ CONSERVING = frozenset(
         "upsample_bilinear", "upsample_nearest", "view", "view_as", "vstack", "where", "zero",
     }
 )  # fmt: skip
+# Of these, the ones that may bring in a constant beside (a class token, a fill value), which keeps its share.
+AFFINE = frozenset(
+    {
+        "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "where", "masked_fill", "masked_scatter",
+        "pad", "constant_pad_nd", "index_add", "index_copy", "scatter",
+    }
+)  # fmt: skip
 CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
 PRODUCTS = frozenset({"mul", "multiply", "rmul", "matmul", "rmatmul", "mm", "bmm", "einsum", "mv", "dot"})
 SUMS = frozenset({"add", "radd", "sub", "subtract", "rsub"})
