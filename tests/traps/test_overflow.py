@@ -24,7 +24,7 @@ def loud():
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if F.runs(m)])
 def test_finite_at_any_finite_logit(method: str, precision: str) -> None:
     for row in explain(method, F.predictor(loud()), F.cases(), F.targets, precision=precision):
         for a in row:
