@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from captum.attr import DeepLift as CaptumDeepLift
+from captum.attr import DeepLiftShap as CaptumDeepLiftShap
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import Tensor, nn
 
@@ -46,6 +47,37 @@ def test_captum_still_misses(act: str) -> None:
     change = float((net(x) - net(torch.zeros_like(x)))[0, 1])
     theirs = CaptumDeepLift(net).attribute(x, torch.zeros_like(x), target=1)
     assert abs(float(theirs.sum()) - change) > 0.05 * abs(change)
+
+
+# -- the same trap in DeepSHAP ---------------------------------------------------------------------------------
+
+
+USUAL = [Case(id=f"u{i}", inputs={"x": torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(10 + i))}) for i in range(3)]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_deepshap_is_complete_with_any_form_of_activation(act: str) -> None:
+    p = Predictor(Net(ACTS[act]).eval(), inputs=["x"], task="classification", classes=["a", "b"])
+    ((a,),) = explain("deepshap", p, [CASE], [ClassScore(1)], background=USUAL)
+    assert a.notes["completeness_error"] < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("act", ACTS)
+def test_captum_and_shap_still_miss_in_deepshap(act: str) -> None:
+    """SHAP notices by its own check, unless that is off; Captum says nothing."""
+    import shap
+
+    net, usual = Net(ACTS[act]).eval(), torch.stack([c.inputs["x"] for c in USUAL])
+    x = CASE.inputs["x"][None]
+    with torch.no_grad():
+        change = float((net(x) - net(usual).mean(0))[0, 1])
+    theirs = CaptumDeepLiftShap(net).attribute(x, usual, target=1)
+    assert abs(float(theirs.sum()) - change) > 0.05 * abs(change)
+    with pytest.raises(AssertionError, match="do not sum up to the model's output"):
+        shap.DeepExplainer(Net(ACTS[act]).eval(), usual).shap_values(x)
+    values = shap.DeepExplainer(Net(ACTS[act]).eval(), usual).shap_values(x, check_additivity=False)
+    assert abs(float(values[..., 1].sum()) - change) > 0.05 * abs(change)
 
 
 # -- the same trap in guided backpropagation: a ReLU that is not a module is not guided, and nothing says so --------

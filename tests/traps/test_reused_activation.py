@@ -6,6 +6,7 @@ import pytest
 import torch
 from captum.attr import LRP as CaptumLrp
 from captum.attr import DeepLift as CaptumDeepLift
+from captum.attr import DeepLiftShap as CaptumDeepLiftShap
 from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
@@ -43,6 +44,26 @@ def test_a_residual_network_with_shared_activations_is_complete(in_place: bool) 
 def test_captum_still_raises() -> None:
     with pytest.raises((RuntimeError, AssertionError)):
         CaptumDeepLift(resnet()).attribute(CASE.inputs["x"][None], target=1)
+
+
+USUAL = [Case(id=f"u{i}", inputs={"x": torch.randn(1, 32, 32, generator=torch.Generator().manual_seed(10 + i))}) for i in range(2)]
+
+
+def test_deepshap_of_a_residual_network_with_shared_activations_is_complete() -> None:
+    p = Predictor(resnet(), inputs=["x"], task="classification", classes=["a", "b"])
+    ((a,),) = explain("deepshap", p, [CASE], [ClassScore(1)], background=USUAL)
+    assert a.notes["completeness_error"] < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_captum_and_shap_still_raise_in_deepshap() -> None:
+    import shap
+
+    x, usual = CASE.inputs["x"][None], torch.stack([c.inputs["x"] for c in USUAL])
+    with pytest.raises((RuntimeError, AssertionError)):
+        CaptumDeepLiftShap(resnet()).attribute(x, usual, target=1)
+    with pytest.raises((RuntimeError, AssertionError)):
+        shap.DeepExplainer(resnet(), usual).shap_values(x)
 
 
 # -- the same trap in relevance propagation: what modules alone show of a residual block --------------------------
