@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from contract.transformers import Vit, VitSegmenter, fusion
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.explainer import EXPLAINERS, Explainer
@@ -71,6 +72,7 @@ class Segmenter(nn.Module):
 
 CONVOLUTIONAL = frozenset({"gradient", "layer"})
 POOLED = CONVOLUTIONAL | {"linear_head"}
+ATTENTIVE = frozenset({"gradient", "attention"})
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,26 @@ FAMILIES = {
         Family("segmentation", {"x": (1, 16, 16)}, "segmentation", 3, REGIONS),
         Family("one_channel", {"x": (2, 16, 16)}, "segmentation", 1, (RegionScore(0), RegionScore(0, region="image"))),
         Family("volume", {"ct": (1, 6, 10, 8)}, "classification", 3, CLASSES, (3.0, 1.0, 1.0), POOLED),
+        Family(
+            "vit", {"x": (2, 12, 16)}, "classification", 3, CLASSES, offers=ATTENTIVE,
+            make=lambda f: Vit(f.shapes["x"], (4, 4), registers=2),
+        ),
+        Family(
+            "vit_volume", {"ct": (1, 4, 8, 8)}, "regression", 2, (Score(0), Score(1)), (3.0, 1.0, 1.0), ATTENTIVE,
+            make=lambda f: Vit(f.shapes["ct"], (2, 4, 4), 2, fused=False),
+        ),
+        Family(
+            "vit_segmentation", {"x": (1, 16, 16)}, "segmentation", 3, REGIONS, offers=ATTENTIVE | {"layer"},
+            make=lambda f: VitSegmenter(f.shapes["x"], (4, 4), 3),
+        ),
+        Family(
+            "fused_tokens", {"image": (1, 16, 16), "table": (5,)}, "classification", 3, CLASSES, offers=ATTENTIVE,
+            make=lambda _: fusion("table", features=5),
+        ),
+        Family(
+            "fused_pictures", {"t1": (1, 16, 16), "t2": (1, 8, 12)}, "classification", 3, CLASSES,
+            offers=ATTENTIVE, make=lambda _: fusion("image"),
+        ),
         Family("volume_segmentation", {"ct": (1, 4, 8, 6)}, "segmentation", 3, REGIONS, spacing=(3.0, 1.0, 1.0)),
     )
 }

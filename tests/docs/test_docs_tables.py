@@ -19,6 +19,7 @@ from pellucid.core.metric import METRICS
 from pellucid.core.verdict import Thresholds
 from pellucid.data.zones import ZONES
 from pellucid.explain.make import as_explainer
+from pellucid.nets import build_network
 from pellucid.study import recipe as recipes
 from pellucid.study.recipe import load_recipe
 from pellucid.study.store import TABLES
@@ -78,6 +79,9 @@ GIVEN = {
 def test_passes_are_as_the_table_says(targets):
     predictor = pc.Predictor(Small().eval(), inputs=["x"], task="classification", classes=list("abcd"))
     case = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)})
+    net = build_network("fusion_transformer", {"second": "image", "classes": 4}).eval()
+    attentive = pc.Predictor(net, inputs=["x", "y"], task="classification", classes=list("abcd"))
+    pair = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16), "y": torch.rand(1, 16, 16)})
     known = {"R": 1, "K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
     for name, row in by_name(tables(text_of("docs/reference-methods.md"))[0]).items():
         said = row["passes"].split(";")[0]
@@ -85,7 +89,8 @@ def test_passes_are_as_the_table_says(targets):
         found = re.search(r"F, (.*?) B\b", said)
         backwards = _value(found.group(1), known) if found else 0
         method = as_explainer(name, GIVEN.get(name, {}))
-        maps = pc.explain_many(predictor, [case], methods=[method], targets=list("abcd")[:targets])
+        model, shown = (attentive, pair) if "attention" in method.needs else (predictor, case)
+        maps = pc.explain_many(model, [shown], methods=[method], targets=list("abcd")[:targets])
         for a in maps:
             assert (a.cost.forwards, a.cost.backwards) == (forwards, backwards), name
 

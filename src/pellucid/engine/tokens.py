@@ -269,7 +269,8 @@ class _Builder:
                 label, power, clear = _decode(parts)
                 if image:
                     if bad is not None and name in bad:
-                        clear = clear & ~bad[name].flatten().to(clear.device)
+                        fit = ~bad[name].flatten().to(clear.device)
+                        power, clear = power * fit, clear & fit
                     self._note(out, energy, name, label, power, clear)
                 else:
                     for row in clear.nonzero()[:, 0].tolist():

@@ -62,11 +62,11 @@ class CrossAttention(Explainer):
     def attribute(self, problem: Problem) -> Result:
         """The mean of the rows of the other inputs."""
         name = problem.predictor.name
-        if len(problem.inputs) < 2:
-            raise UsageError(f"cross_attention needs several inputs that attend to each other; {name} has one")
         if self.asking is not None and self.asking not in problem.inputs:
             raise UsageError(f"asking={self.asking!r}: no such input; {nearest(self.asking, problem.inputs)}")
         got = catch(problem, gradients=False, grid=self.grid, prefix=self.prefix)
+        if len(problem.inputs) < 2:
+            raise UsageError(f"cross_attention needs several inputs that attend to each other; {name} has one")
         maps: dict[str, Tensor] = {}
         notes: dict[str, Any] = {}
         for asked, x in problem.inputs.items():
