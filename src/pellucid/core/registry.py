@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import typing
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from pellucid.errors import UsageError, nearest, unknown
@@ -78,7 +80,23 @@ def build(cls: type[T], kind: str, name: str, options: dict[str, Any]) -> T:
     for option in options:
         if option not in known:
             raise UsageError(f"{kind} {name!r} has no option {option!r}; {nearest(option, known)}")
+    _check_numbers(cls, kind, name, options)
     try:
         return cls(**options)
     except TypeError as error:  # an option compared with a number, and it is a word
         raise UsageError(f"{kind} {name!r} with {options}: an option is of the wrong type ({error})") from error
+
+
+def _check_numbers(cls: type, kind: str, name: str, options: dict[str, Any]) -> None:
+    """Refuse what is not a whole number where one is wanted, and NaN and infinity everywhere."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError:  # a name that is there for type checkers only
+        return
+    for option, value in options.items():
+        wanted = {*(typing.get_args(hints.get(option)) or (hints.get(option),))} - {type(None)}
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not isfinite(value) and wanted & {int, float}:
+            raise UsageError(f"{kind} {name!r}: {option}={value!r} is not a finite number")
+        if wanted == {int} and value is not None and not hasattr(value, "__index__"):
+            raise UsageError(f"{kind} {name!r}: {option}={value!r} is not a whole number")

@@ -70,6 +70,8 @@ def watch(module: nn.Module, change: Change) -> Iterator[None]:
         for m, a in switched:
             setattr(m, a, False)
         for name, m in module.named_modules():
+            if isinstance(m, torch.jit.ScriptModule):
+                continue  # takes no hooks, and shows nothing of what it calls
             handles += [m.register_forward_pre_hook(enter(name)), m.register_forward_hook(leave)]
         with _Watch(change, stack):
             yield

@@ -390,6 +390,11 @@ class Engine:
     def layer_for(self, input_name: str, inputs: dict[str, Tensor], name: str | None = None) -> Layer:
         """The named layer, or the automatic one, of an input (see :func:`pellucid.engine.layers.choose`)."""
         found = self.layers(inputs)
+        if not found and any(isinstance(m, torch.jit.ScriptModule) for m in self.module.modules()):
+            raise UsageError(
+                f"{self.predictor.name}: the module is scripted or traced (torch.jit), so its layers cannot be seen; "
+                "give the plain nn.Module that it was made from, or use a method that needs no layer"
+            )
         if name is not None:
             if name in dict(self.module.named_modules()) and name not in {x.name for x in found}:
                 raise self._no_map(name, inputs, found)

@@ -53,6 +53,7 @@ class IntegratedGradients(Explainer):
     def __post_init__(self) -> None:
         """Check the options."""
         object.__setattr__(self, "baseline", as_fill(self.baseline))
+        require(self.settle > 0, f"settle={self.settle}: give a positive share of the map")
         require(self.tolerance > 0, f"tolerance={self.tolerance}: give a positive share, such as 0.01")
         least = 3 * FIRST
         require(self.most >= least, f"most={self.most}: give {least} or more, so that two levels can be compared")
