@@ -235,3 +235,15 @@ def test_features_that_do_not_fit() -> None:
 def test_literal_twin_knows_a_game_by_heart() -> None:
     """Glove game: one left glove, two right ones; 2/3, 1/6, 1/6."""
     assert shapley(lambda s: float(0 in s and len(s) > 1), 3) == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+
+
+def test_a_fit_through_all_rows_does_not_claim_to_be_sure() -> None:
+    """Fewer pairs than features leave no residual: an error of zero would be the boldest claim of the worst map."""
+    f = FAMILIES["picture"]
+    ((a, _),) = explain(KernelShap(groups="cubes", segments=16, samples=20, force=True), f.predictor(), f.cases(1), f.targets)
+    assert a.notes["standard_error"] == a.notes["relative_error"] == float("inf")
+    assert {"uncertain", "too_few_samples"} <= set(a.flags)
+    assert a.checks["complete"].status == "pass"
+    case, p = study(), predictor(Sum(7))
+    ((b, _),) = explain(KernelShap(groups="organs", samples=8, force=True), p, [case], T)
+    assert "uncertain" in b.flags

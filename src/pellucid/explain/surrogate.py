@@ -39,10 +39,13 @@ class Fit:
         Split the rows into halves at random and take half the difference of the two halves' coefficients (linear
         about the fit of all rows): the mean of its square over all ways to split is this sum. A row's residual is
         corrected for what the row itself has drawn the fit towards it (HC2, mackinnon1985heteroskedasticity).
+        Infinite where the fit runs through all rows, so that nothing is left to tell the error from.
 
         Args:
             seen: ``(N,)``, the share of its kind that was drawn with each row: 1 leaves nothing to chance.
         """
+        if bool((seen < 1).any()) and float((1 - self.pull).sum()) < 1:
+            return torch.full_like(self.values, torch.inf)
         scaled = self.residual / self._free.sqrt()[:, None]
         chance = (1 - seen).clamp(min=0)[:, None] * scaled**2
         return ((self.lever**2).T @ chance).sqrt()
