@@ -57,7 +57,8 @@ def explain(
         seed: of everything random in the method.
         checks: ``"cheap"`` verdicts need the map alone; ``"full"`` also re-explains noisy copies and a model with
             random weights (``stable``, ``sane``).
-        background: cases that stand for "a usual input" (``gradient_shap``).
+        background: cases that stand for "a usual input" (``expected_gradients``, ``deepshap``, ``gradient_shap``, and
+            the fill ``"cohort"``).
         thresholds: of the verdicts.
         device, precision, memory, chunk: of the :class:`~pellucid.engine.Engine`.
         **options: of the method, such as ``window=16``.
@@ -205,7 +206,7 @@ def evaluate(
         attribution: its map or maps.
         metrics: names (``pc.metrics()``), Metrics, or ``{name: {option: value}}``.
         region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask.
-        background: for methods that need one, where a metric re-explains.
+        background: for methods that need one, where a metric re-explains, and for the fill ``"cohort"``.
         device, precision, memory, chunk: of the Engine.
         **options: of the shared evidence: ``steps``, ``fill``, ``thresholds``, ``seed``.
 
@@ -249,7 +250,7 @@ def evidence_of(
             again.append(_cannot(a.method))
     problem = Problem(engine, [case], targets)
     problem.bind()
-    return Evidence(engine, case, maps, problem.objective.bound[0] or [], again, **options)
+    return Evidence(engine, case, maps, problem.objective.bound[0] or [], again, background=background, **options)
 
 
 def _cannot(method: str) -> Callable[..., list[Attribution]]:

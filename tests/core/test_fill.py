@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from pellucid.api import explain
+from pellucid.api import evaluate, explain
 from pellucid.core.case import Case
 from pellucid.core.fill import KINDS, Fill, as_fill, blur
 from pellucid.core.predictor import Predictor
@@ -88,6 +88,10 @@ def test_cohort_reaches_the_methods() -> None:
     torch.testing.assert_close(a.maps["ct"], (X[0] - USUAL.mean(0)) / 2, rtol=1e-4, atol=1e-3)
     a = explain(p, case, method="occlusion", fill="cohort", window=1, stride=1, background=usual)
     torch.testing.assert_close(a.maps["ct"], ((X[0] - USUAL.mean(0)) / 2).sum(0), rtol=1e-3, atol=1e-1)
+    found = evaluate(p, case, a, metrics=["deletion_auc"], fill="cohort", background=usual)
+    same = [c.replace(inputs={"ct": USUAL.mean(0)}) for c in usual[:1]]
+    assert found == pytest.approx(evaluate(p, case, a, metrics=["deletion_auc"], fill="cohort", background=same))
+    assert found != evaluate(p, case, a, metrics=["deletion_auc"], fill="zero")
     with pytest.raises(UsageError, match="fill 'cohort' is the mean of the background cases, and there are none"):
         explain(p, case, method="integrated_gradients", baseline="cohort")
     small = Case(id="small", inputs={"ct": torch.zeros(3, 4, 4)})

@@ -79,7 +79,7 @@ SEEN: dict[str, Callable[[], nn.Module]] = {
     "torch.relu": lambda: Net(torch.relu), "F.relu": lambda: Net(F.relu), "F.gelu": lambda: Net(F.gelu),
     "reused module": lambda: Net(nn.ReLU()), "in place": lambda: Net(nn.ReLU(inplace=True)),
     "torch.relu_": lambda: Net(torch.relu_), "SiLU": lambda: Net(nn.SiLU()), "SiLU in place": lambda: Net(nn.SiLU(inplace=True)),
-    "tanh": lambda: Net(torch.tanh), "a view": lambda: Net(View()),
+    "torch.fx": lambda: torch.fx.symbolic_trace(Net(F.relu)), "tanh": lambda: Net(torch.tanh), "a view": lambda: Net(View()),
     "ResNet": lambda: ResNet("basic", [1, 1, 1, 1], [4, 4, 8, 8], spatial_dims=2, n_input_channels=1, num_classes=3),
 }  # fmt: skip
 NOT_DIVIDED: dict[str, Callable[[], nn.Module]] = {

@@ -48,6 +48,7 @@ class Evidence:
         fill: what stands in for pixels and inputs that are absent (a Fill); tables are at their training mean.
         thresholds: of the verdicts; ``noise`` and ``draws`` are those of the noisy copies.
         seed: of everything random here: ties, noise, random weights.
+        background: cases whose mean is the fill ``"cohort"``.
 
     Raises:
         UsageError: numbers of maps, targets and explainers that do not fit, fewer than two steps.
@@ -67,6 +68,7 @@ class Evidence:
         fill: Any = "mean",
         thresholds: Thresholds | None = None,
         seed: int = 0,
+        background: Sequence[Case] = (),
     ) -> None:
         if not maps or not bound or len(maps) % len(bound) or len(again) != len(maps):
             raise UsageError(
@@ -77,6 +79,7 @@ class Evidence:
             raise UsageError(f"steps={steps}: a curve needs 2 or more")
         self.engine, self.case, self.maps, self.bound, self.again = engine, case, maps, bound, again
         self.region, self.steps, self.fill, self.seed = region, steps, as_fill(fill), seed
+        self.background = background
         self.limits = thresholds or Thresholds()
         self._remade: dict[tuple[str, int], list[Attribution] | Undefined] = {}
         self._check()
@@ -95,7 +98,9 @@ class Evidence:
     def problem(self) -> Problem:
         """The case with its distinct targets, bound as they were when the maps were made."""
         targets, bound = zip(*self._targets[0])
-        return Problem(self.engine, [self.case], list(targets), seed=self.seed, frozen=[list(bound)])
+        return Problem(
+            self.engine, [self.case], list(targets), seed=self.seed, background=self.background, frozen=[list(bound)]
+        )
 
     @cached_property
     def filled(self) -> dict[str, Tensor]:
