@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.engine.relevance_rules import Linear, per_item, stabilised
+from pellucid.engine.relevance_rules import Linear, divided, per_item
 
 
 @dataclass(eq=False)
@@ -86,7 +86,7 @@ class DivideFirst(torch.autograd.Function):
             leaves = [v.detach().clone().requires_grad_() for v, _, _ in terms]
             outputs = [ctx.layer.apply(v, weight) for v, (_, weight, _) in zip(leaves, terms)]
         total = torch.stack([sign * o.detach() for o, (_, _, sign) in zip(outputs, terms)]).sum(0)
-        seed = arrives / stabilised(total, ctx.epsilon)
+        seed = divided(arrives, total, ctx.epsilon)
         backs = torch.autograd.grad(outputs, leaves, [seed] * len(outputs))
         found = torch.stack([sign * v.detach() * g for v, g, (_, _, sign) in zip(leaves, backs, terms)]).sum(0)
         lost = per_item(arrives, ctx.items) - per_item(found, ctx.items)

@@ -103,9 +103,12 @@ COMPOSITES: dict[str, Callable[[float], Rule]] = {
 }
 
 
-def stabilised(z: Tensor, epsilon: float) -> Tensor:
-    """``z`` moved away from zero by ``epsilon``; zero counts as positive."""
-    return z + torch.where(z < 0, -epsilon, epsilon)
+def divided(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
+    """``relevance / z``, ``z`` moved away from zero by ``epsilon``; zero where there is nothing to divide by.
+
+    (Else ``1 / ε`` would pile up from layer to layer behind neurons that see nothing.)
+    """
+    return torch.where(z == 0, torch.zeros_like(z), relevance / (z + torch.where(z < 0, -epsilon, epsilon)))
 
 
 class Divide(torch.autograd.Function):
@@ -137,7 +140,7 @@ class Divide(torch.autograd.Function):
             parts = ctx.rule(layer, leaf, y)
             seeds = []
             for part in parts:
-                seed = part.share * arrives / stabilised(part.output.detach() + part.bias, ctx.epsilon)
+                seed = part.share * divided(arrives, part.output.detach() + part.bias, ctx.epsilon)
                 seeds.append(seed)
                 kept = kept + seed * part.bias
             (back,) = torch.autograd.grad([p.output for p in parts], leaf, seeds)

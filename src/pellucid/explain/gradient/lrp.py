@@ -41,7 +41,8 @@ class Lrp(Explainer):
         composite: the rules of convolutions; dense layers have epsilon. ``"epsilon_plus"``: the positive products alone
             (α = 1, β = 0); ``"epsilon_gamma"``: they are strengthened by ``gamma``; ``"alpha2_beta1"``: twice the
             positive less once the negative; ``"epsilon"``: epsilon everywhere, which is near to input × gradient.
-        epsilon: added to denominators, away from zero; larger values leave weak and contradictory evidence out.
+        epsilon: added to denominators, away from zero: small, a stabiliser; large (0.1 of a layer's usual output), it
+            leaves weak and contradictory evidence out. About 1e-6 the map would hang on rounding in float32.
         gamma: of ``"epsilon_gamma"``.
         first: rule of the layer that sees a picture itself: the ``"same"`` as of the others; ``"flat"``, evenly to all
             that it sees; ``"box"``, by the distance to the pixel value that would speak least. The last two give
@@ -58,7 +59,7 @@ class Lrp(Explainer):
     source = "bach2015pixel"
     passes = "1 F, T B"
     composite: Literal["epsilon_plus", "epsilon_gamma", "alpha2_beta1", "epsilon"] = "epsilon_plus"
-    epsilon: float = 1e-6
+    epsilon: float = 1e-9
     gamma: float = 0.25
     first: Literal["same", "flat", "box"] = "same"
     low: float | None = None
@@ -70,7 +71,7 @@ class Lrp(Explainer):
             self.composite in COMPOSITES,
             f"unknown composite {self.composite!r}; {nearest(str(self.composite), COMPOSITES)}",
         )
-        require(self.epsilon > 0, f"epsilon={self.epsilon}: give a number above 0, such as 1e-6")
+        require(self.epsilon > 0, f"epsilon={self.epsilon}: give a number above 0, such as 1e-9")
         require(self.gamma >= 0, f"gamma={self.gamma}: give 0 or more")
         require(self.first in ("same", "flat", "box"), f"first={self.first!r}: choose 'same', 'flat' or 'box'")
         limited = self.low is not None or self.high is not None
