@@ -126,7 +126,7 @@ def test_the_unit_of_a_column_does_not_matter() -> None:
         normalise={"table": (mean * scale, sd * scale)},
     )  # fmt: skip
     other = [c.replace(inputs={**c.inputs, "table": c.inputs["table"] * scale}) for c in cases]
-    for method in EXPLAINERS:
+    for method in filter(f.runs, EXPLAINERS):
         for a, b in zip(explain(method, years, cases, [ClassScore(0)]), explain(method, months, other, [ClassScore(0)])):
             if EXPLAINERS[method].tables:
                 torch.testing.assert_close(a[0].maps["table"], b[0].maps["table"], rtol=1e-3, atol=1e-5)

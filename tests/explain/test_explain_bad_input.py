@@ -56,7 +56,7 @@ WRONG: list[tuple[str, type[PellucidError], str, Callable[[], object]]] = [
     ("channels", ModelError, r"Fusion failed on inputs x \(3, 16, 16\): .*expected input.* to have 2 channels, but got 3", lambda: explain("saliency", F.predictor(), [picture(x=torch.zeros(3, 16, 16))], F.targets)),
     ("axes", ModelError, r"Fusion failed on inputs x \(2, 4, 16, 16\)", lambda: explain("saliency", F.predictor(), [picture(x=torch.zeros(2, 4, 16, 16))], F.targets)),
     ("shapes in one batch", InputError, "input 'x' has different shapes in one batch.*one by one", lambda: explain("saliency", F.predictor(), [*F.cases(1), picture(x=torch.zeros(2, 8, 8))], F.targets)),
-    ("background of another shape", InputError, "input 'x' has different shapes in one batch", lambda: explain("gradient_shap", F.predictor(), F.cases(1), F.targets, background=[*F.cases(1), picture(x=torch.zeros(2, 8, 8))])),
+    ("background of another shape", InputError, r"background case p17: input 'x' is \(2, 8, 8\), that of case c0 is \(2, 16, 16\); resample", lambda: explain("gradient_shap", F.predictor(), F.cases(1), F.targets, background=[*F.cases(1), picture(x=torch.zeros(2, 8, 8))])),
     ("tuple", ModelError, r"Returns returned a tuple, not a tensor; say which part with Predictor\(output=…\) \(an index\)", lambda: explain("saliency", returning(lambda z: (z, z)), F.cases(1), F.targets)),
     ("dict", ModelError, r"Returns returned a dict, not a tensor; .*\(keys \['logits'\]\)", lambda: explain("saliency", returning(lambda z: {"logits": z}), F.cases(1), F.targets)),
     ("no such part", ModelError, "Returns returns no output 'logit': dict", lambda: explain("saliency", returning(lambda z: {"logits": z}, output="logit"), F.cases(1), F.targets)),

@@ -13,7 +13,7 @@ F = FAMILIES["picture"]
 def test_a_second_call_gives_the_same_and_leaves_nothing() -> None:
     module, cases = F.module(), F.cases(1)
     predictor = F.predictor(module)
-    for method in METHODS:
+    for method in filter(F.runs, METHODS):
         first, second = (explain(method, predictor, cases, F.targets)[0][0].maps["x"] for _ in range(2))
         assert torch.equal(first, second)
     assert all(p.grad is None for p in module.parameters())
