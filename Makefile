@@ -5,13 +5,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint typecheck imports montage bench clean lock
+.PHONY: demo test lint typecheck imports montage pictures bench clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       set up, train three small models on synthetic data, explain, judge, write runs/demo/report.html"
 	@echo "make test       set up, lint, type check, and pass the tests"
-	@echo "make lint | typecheck | imports | montage | bench | lock | clean"
+	@echo "make lint | typecheck | imports | montage | pictures | bench | lock | clean"
 
 $(READY): requirements.lock requirements-peers.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ typecheck: $(READY)
 
 montage: $(READY)
 	$(BIN)/python examples/montage.py --out build/montage
+
+pictures: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python examples/method_pictures.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""What a picture of a method is made of: two halves, each a case and the maps of it, with a fact that holds for them."""
+"""What a picture of a method is made of: two halves, each a case, its maps, and a fact that holds for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid import Attribution, Case, Predictor, explain
 
-ROUNDING = 1e-6
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +64,13 @@ def picture(name: str) -> Callable[[Picture], Picture]:
 
 
 def ask(model: Predictor, case: Case, method: str, *, target: Any = 0, **options: Any) -> Attribution:
-    """Explain, on the processor, in double precision: the numbers are the same on every machine up to rounding."""
-    return explain(model, case, method, target, device="cpu", precision="float64", **options)
+    """Explain, on the processor, so that the numbers are the same on every machine up to rounding."""
+    return explain(model, case, method, target, device="cpu", **options)
 
 
 def spatial(a: Attribution) -> np.ndarray:
-    """The only picture's map, values below rounding set to zero."""
-    m = np.asarray(a.spatial(a.images[0]), float)
+    """The map of the only picture, or of the last one; values below rounding set to zero."""
+    m = np.asarray(a.spatial(a.images[-1]), float)
     return np.where(abs(m) > ROUNDING * max(1.0, abs(a.score)) / m.size, m, 0.0)
 
 
@@ -79,11 +79,15 @@ def panel(title: str, a: Attribution, *, top: float | None = None) -> Shown:
     return Shown(title, spatial(a), top)
 
 
-def half(text: str, case: Case, truth: str | np.ndarray, *maps: Shown, fact: bool, input_title: str = "input") -> Half:
-    """A half whose first panel is the case's picture."""
+def half(text: str, case: Case, truth: str | np.ndarray, *maps: Shown, fact: bool) -> Half:
+    """A half whose first panels are the case's pictures; the outline belongs to the last of them."""
     mask = np.asarray(case.region(truth)) if isinstance(truth, str) else truth
-    first = Shown(input_title, np.asarray(next(iter(case.inputs.values()))[0], float), grey=True)
-    return Half(text, mask, [first, *maps], bool(fact))
+    last = len(case.inputs) - 1
+    pictures = [
+        Shown(f"input “{name}”" if last else "input", np.asarray(x[0], float), outline=i == last, grey=True)
+        for i, (name, x) in enumerate(case.inputs.items())
+    ]
+    return Half(text, mask, [*pictures, *maps], bool(fact))
 
 
 def near(case: Case, region: str, by: int = 3) -> np.ndarray:
@@ -102,6 +106,11 @@ def share(a: Attribution, mask: np.ndarray) -> float:
 def inside(a: Attribution, case: Case, region: str, by: int = 3) -> float:
     """The signed sum of a map in and around a region."""
     return float(spatial(a)[near(case, region, by)].sum())
+
+
+def apart(low: float, under: float, over: float, high: float) -> bool:
+    """Whether one number is under, the other over what was said of them."""
+    return low < under and high > over
 
 
 def total(a: Attribution) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from method_cases import Half, ask, half, inside, near, panel, picture, share, spatial
+from method_cases import Half, apart, ask, half, inside, near, panel, picture, share, spatial
 from toy_models import (
     Bar,
     Disc,
@@ -89,7 +89,8 @@ def grad_cam() -> tuple[Half, Half]:
             "Only discs on the left count. Grad-CAM gives the whole layer one mean weight and lights the right disc "
             "too; weights place by place do not.",
             both, "disc 0", panel("grad-cam", wrong), panel("hires-cam", right),
-            fact=inside(wrong, both, "disc 1") > 0.8 * inside(wrong, both, "disc 0") > 0 == inside(right, both, "disc 1"),
+            fact=inside(wrong, both, "disc 1") > 0.8 * inside(wrong, both, "disc 0") > 0
+            and inside(right, both, "disc 1") == 0,
         ),
     )  # fmt: skip
 
@@ -97,7 +98,7 @@ def grad_cam() -> tuple[Half, Half]:
 @picture("grad_cam_pp")
 def grad_cam_pp() -> tuple[Half, Half]:
     """Small findings are seen; what speaks against is not."""
-    case = scene(Disc(16, 15, radius=6.0), Disc(16, 38, radius=2.3), Disc(36, 30, radius=2.3), seed=15)
+    case = scene(Disc(21, 17, radius=7.0), Disc(29, 38, radius=2.3), seed=15)
     model = predictor(Sizes())
     found, dim = ask(model, case, "grad_cam_pp"), ask(model, case, "grad_cam")
     both = left_and_right()
@@ -105,13 +106,13 @@ def grad_cam_pp() -> tuple[Half, Half]:
     wrong, right = ask(against, both, "grad_cam_pp"), ask(against, both, "hires_cam", sign="signed")
 
     def dimness(m: np.ndarray) -> float:
-        """The small findings' peak over the large one's."""
+        """The small finding's peak over the large one's."""
         return float(m[near(case, "disc 1")].max() / m[near(case, "disc 0")].max())
 
     return (
         half(
             "One channel for large discs, one for small. Grad-CAM weighs a channel by how much of the picture it "
-            "covers and dims the small ones; here they are seen.",
+            "covers and dims the small one; here both are seen.",
             case, "disc", panel("grad-cam++", found), panel("grad-cam", dim),
             fact=dimness(spatial(found)) > 2 * dimness(spatial(dim)),
         ),
@@ -130,7 +131,8 @@ def hires_cam() -> tuple[Half, Half]:
     both = left_and_right()
     model = predictor(Placed(1.0, 0.0))
     found, mean = ask(model, both, "hires_cam"), ask(model, both, "grad_cam")
-    many = scene(*[Disc(r, c) for r, c in ((9.5, 9.5), (9.5, 33.5), (21.5, 21.5), (25.5, 37.5), (37.5, 9.5), (37.5, 29.5))], seed=16)
+    places = (9.5, 9.5), (9.5, 33.5), (21.5, 21.5), (25.5, 37.5), (37.5, 9.5), (37.5, 29.5)
+    many = scene(*[Disc(r, c, 0.8 + 0.03 * r % 0.2) for r, c in places], seed=16)
     rippled = predictor(Rippled())
     wrong, right = ask(rippled, many, "hires_cam", sign="signed"), ask(rippled, many, "grad_cam")
     return (
@@ -167,10 +169,10 @@ def xgrad_cam() -> tuple[Half, Half]:
             fact=share(found, near(one, "disc", 6)) > 0.9 and spatial(mean).max() == 0,
         ),
         half(
-            "The disc makes nearly all of the score. Another channel has positive and negative values that nearly cancel; "
-            "its weight is divided by their sum, and outweighs the disc.",
+            "The disc makes nearly all of the score. Another channel has positive and negative values that nearly "
+            "cancel; its weight is divided by their sum, and outweighs the disc.",
             pair, "disc", panel("xgrad-cam", wrong), panel("hires-cam", right),
-            fact=share(wrong, near(pair, "disc", 1)) < 0.2 < 0.5 < share(right, near(pair, "disc", 1)),
+            fact=apart(share(wrong, near(pair, "disc", 1)), 0.2, 0.5, share(right, near(pair, "disc", 1))),
         ),
     )  # fmt: skip
 

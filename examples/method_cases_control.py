@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from method_cases import Half, ask, half, near, panel, picture, share, spatial
+from method_cases import Half, apart, ask, half, near, panel, picture, share, spatial
 from toy_models import Bar, Disc, Sum, predictor, scene
 
 
@@ -18,9 +18,9 @@ def random() -> tuple[Half, Half]:
     return (
         half(
             f"The level to beat. The model counts discs, which fill {truth.mean():.0%} of the picture; the random map "
-            f"has {share(chance, truth):.0%} of its mass there, integrated gradients {share(real, near(case, 'disc')):.0%}.",
+            f"has {share(chance, truth):.0%} of its mass there, integrated gradients {share(real, truth):.0%}.",
             case, "disc", panel("random", chance), panel("integrated\ngradients", real),
-            fact=abs(share(chance, truth) - truth.mean()) < 0.02 < 0.5 < share(real, near(case, "disc")),
+            fact=apart(abs(share(chance, truth) - truth.mean()), 0.02, 0.3, share(real, truth)),
         ),
         half(
             "Taken for a method: a model that counts discs and one that counts bars get the same map, "
@@ -53,7 +53,7 @@ def edge() -> tuple[Half, Half]:
             "The model counts discs alone; the edges are strongest on the bar, and the same for every model. "
             "Outlines look like an explanation without being one.",
             mixed, "disc", panel("edge", edges), panel("integrated\ngradients", real),
-            fact=share(edges, bar) > 0.5 > 0.2 > share(real, bar)
+            fact=apart(share(real, bar), 0.2, 0.5, share(edges, bar))
             and bool((spatial(edges) == spatial(other)).all()),
         ),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from method_cases import Half, ask, half, inside, near, panel, picture, share, spatial, total
+from method_cases import Half, apart, ask, half, inside, near, panel, picture, share, spatial, total
 from toy_models import (
     SIDE,
     SPECK,
@@ -122,7 +122,7 @@ def guided_backprop() -> tuple[Half, Half]:
     same, other = ask(random, case, "guided_backprop"), ask(random, case, "saliency", keep_sign=True)
     plain = ask(predictor(Outlines()), case, "saliency", keep_sign=True)
     alike = np.corrcoef(spatial(found).ravel(), spatial(same).ravel())[0, 1]
-    apart = np.corrcoef(spatial(plain).ravel(), spatial(other).ravel())[0, 1]
+    other_r = np.corrcoef(spatial(plain).ravel(), spatial(other).ravel())[0, 1]
     truth = np.asarray(case.region("disc") | case.region("bar"))
     return (
         half(
@@ -133,10 +133,10 @@ def guided_backprop() -> tuple[Half, Half]:
         ),
         half(
             f"All weights above the first layer redrawn at random: the map stays (r = {alike:.2f}), the plain gradient "
-            f"does not (r = {apart:.2f}). It shows edges of the picture, not reasons of the model.".replace("-", "−"),
+            f"does not (r = {other_r:.2f}). It shows edges of the picture, not reasons of the model.".replace("-", "−"),
             case, truth, panel("guided backprop", found), panel("guided backprop,\nrandom weights", same),
             panel("gradient,\nrandom weights", other),
-            fact=alike > 0.9 and abs(apart) < 0.5,
+            fact=alike > 0.9 and abs(other_r) < 0.5,
         ),
     )  # fmt: skip
 
@@ -192,7 +192,7 @@ def smoothgrad() -> tuple[Half, Half]:
             "The model counts faint specks. The added noise is as large as they are and makes specks everywhere: "
             "the real ones drown.",
             fine, near(fine, "specks", 2), panel("smoothgrad", wrong), panel("gradient", right),
-            fact=share(right, near(fine, "specks", 4)) > 0.95 > 0.4 > share(wrong, near(fine, "specks", 4)),
+            fact=apart(share(wrong, near(fine, "specks", 4)), 0.4, 0.95, share(right, near(fine, "specks", 4))),
         ),
     )  # fmt: skip
 
@@ -257,8 +257,8 @@ def deepshap() -> tuple[Half, Half]:
     found = ask(model, case, "deepshap", background=healthy(6))
     first, second = scene(Disc(15, 14, 0.0), seed=300), scene(Disc(33, 33, 0.0), seed=301)
     mean = ask(model, case, "deepshap", background=[first, second])
-    apart = [ask(model, case, "deepshap", background=[b]) for b in (first, second)]
-    top = float(max(abs(spatial(a)).max() for a in apart))
+    alone = [ask(model, case, "deepshap", background=[b]) for b in (first, second)]
+    top = float(max(abs(spatial(a)).max() for a in alone))
     return (
         half(
             "The model counts black discs, each once, however clear. Compared with six healthy cases, both get their "
@@ -269,9 +269,9 @@ def deepshap() -> tuple[Half, Half]:
         half(
             "Two background cases, each with one of the findings. From each a single disc explains the score; the mean "
             "shows half of both, which is true of neither.",
-            case, "disc", panel("mean of both", mean, top=top), panel("from the first", apart[0], top=top),
-            panel("from the second", apart[1], top=top),
-            fact=inside(apart[0], case, "disc 1") > 0.9 > 0.1 > abs(inside(apart[0], case, "disc 0"))
+            case, "disc", panel("mean of both", mean, top=top), panel("from the first", alone[0], top=top),
+            panel("from the second", alone[1], top=top),
+            fact=apart(abs(inside(alone[0], case, "disc 0")), 0.1, 0.9, inside(alone[0], case, "disc 1"))
             and 0.4 < inside(mean, case, "disc 0") < 0.6,
         ),
     )  # fmt: skip

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 (the docstring of a model says what its forward returns)
 """Toy pictures, and models for them whose right answer is known because they are written down, not trained.
 
 A picture is smooth noise (tissue) with discs (findings) and bars (distractors). A model looks for them with templates:
@@ -20,6 +21,7 @@ from pellucid import Case, Predictor
 SIDE = 48
 TISSUE, BRIGHT = 0.5, 0.95
 STRENGTH = BRIGHT - TISSUE
+PATCH = 8  # of a token
 SPECK = 0.12  # how much brighter than tissue a speck is
 
 
@@ -56,15 +58,19 @@ class Bar:
 
 
 def scene(*things: Disc | Bar, seed: int = 0, noise: float = 0.03, side: int = SIDE) -> Case:
-    """A picture ``(1, side, side)`` of tissue with things in it; regions are named by kind, and by kind and number."""
+    """A picture ``(1, side, side)`` of tissue with things in it; regions are named by kind, by kind and number,
+    and the label map ``parts`` holds all."""
     grain = gaussian_filter(np.random.default_rng(seed).standard_normal((side, side)), 2.5, mode="wrap")
     picture = TISSUE + noise * grain / grain.std()
     regions: dict[str, np.ndarray] = {}
+    parts = np.zeros((side, side), dtype=np.int64)
     for i, thing in enumerate(things):
         mask = thing.mask(side)
         picture = np.where(mask, thing.value, picture)
         regions[thing.name] = regions.get(thing.name, False) | mask
         regions[f"{thing.name} {i}"] = mask
+        parts = np.where(mask, i + 1, parts)
+    regions["parts"] = parts
     return Case(
         id=f"scene {seed}",
         inputs={"picture": torch.tensor(picture[None], dtype=torch.float32)},
@@ -191,10 +197,18 @@ class Saturating(Finder):
 
 
 class Either(Finder):
-    """The strongest detection of all: one finding is enough, another adds nothing."""
+    """1 as soon as anything clear is found anywhere: one finding is enough, another adds nothing."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.detections(x).amax((1, 2, 3))[:, None]
+        return (self.detections(x).amax((1, 2, 3)) / 0.35).clamp(max=1.0)[:, None]
+
+
+class Every(Finder):
+    """1 if there is something clear in each quarter of the picture, else nothing: a product of four."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        quarters = F.max_pool2d(self.detections(x).amax(1, keepdim=True), self.grid // 2)
+        return (quarters / 0.5).clamp(max=1.0).flatten(1).prod(1, keepdim=True)
 
 
 class Both(Finder):
@@ -219,7 +233,7 @@ class Placed(Finder):
 
 
 class OneClear(Finder):
-    """The first kind saturates, the second does not: ``tanh(6 · discs) + weight · bars``."""
+    """The first kind saturates, the second does not: ``tanh(10 · discs) + weight · bars``."""
 
     def __init__(self, weight: float = 0.05, cell: int = 8) -> None:
         super().__init__("disc", "bar", cell=cell)
@@ -227,7 +241,7 @@ class OneClear(Finder):
 
     def forward(self, x: Tensor) -> Tensor:
         discs, bars = self.counts(x).split(1, 1)
-        return torch.tanh(6 * discs) + self.weight * bars
+        return torch.tanh(10 * discs) + self.weight * bars
 
 
 class Together(Finder):
@@ -298,12 +312,79 @@ class Signed(Finder):
         return (discs + self.weight * contrast) / self.one
 
 
+class Patches(nn.Module):
+    """A token for each patch of 8 × 8 pixels: whether there is a disc in its middle, whether a bar runs through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        r, c = np.mgrid[:PATCH, :PATCH]
+        disc = np.hypot(r - 3.5, c - 3.5) <= 3.3
+        bar = abs(c - 4) <= 1
+        self.embed = nn.Conv2d(1, 2, PATCH, stride=PATCH, bias=False)
+        with torch.no_grad():
+            for k, shape in enumerate((disc, bar)):
+                self.embed.weight[k, 0] = torch.tensor(_zero_mean(shape, ~shape, STRENGTH), dtype=torch.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        clear = F.leaky_relu((self.embed(x) - 0.6) / 0.2, 0.02)  # a slope everywhere: places are read off it
+        return torch.tanh(clear).flatten(2).transpose(1, 2)
+
+
+class Looking(nn.Module):
+    """A class token that looks at discs and bars alike, and takes from each token its disc and its bar.
+
+    ``weights`` say what the score, or each class, makes of the two. With a ``relay``, the first token collects what
+    there is in an attention of its own, and the class token looks at that token alone.
+    """
+
+    def __init__(self, weights: Sequence[Sequence[float]], *, relay: bool = False, sharp: float = 9.0) -> None:
+        super().__init__()
+        self.patches = Patches()
+        self.sharp, self.relay = sharp, relay
+        self.head = nn.Linear(2, len(weights), bias=False)
+        with torch.no_grad():
+            self.head.weight[:] = torch.tensor(weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x)
+        place = F.one_hot(torch.zeros_like(tokens[..., 0], dtype=torch.long)[:, :1], tokens.shape[1]).to(tokens)
+        place = place.transpose(1, 2)  # (B, N, 1), 1 at the first token
+        if self.relay:
+            # The first token asks for things; every other one for itself.
+            mine = torch.eye(tokens.shape[1], dtype=tokens.dtype).expand(len(x), -1, -1)
+            ask = torch.cat([place.expand(-1, -1, 2), (1 - place) * mine], 2) * 2 * self.sharp
+            answer = torch.cat([tokens, mine], 2)
+            tokens = tokens + F.scaled_dot_product_attention(ask, answer, tokens, scale=1.0)
+            key = place.expand(-1, -1, 2)
+        else:
+            key = tokens
+        query = torch.full_like(tokens[:, :1], self.sharp)
+        seen = F.scaled_dot_product_attention(query, key, tokens, scale=1.0)
+        return self.head(seen[:, 0])
+
+
+class Asking(nn.Module):
+    """Two pictures whose tokens ask each other's for discs and bars, and take ``weights`` of each."""
+
+    def __init__(self, weights: Sequence[float], sharp: float = 9.0) -> None:
+        super().__init__()
+        self.first, self.second = Looking([weights]), Looking([weights])
+        self.sharp = sharp
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        one, two = self.first.patches(first), self.second.patches(second)
+        # What a token asks hardly depends on what it is.
+        by_two = F.scaled_dot_product_attention(self.sharp + two, one, one, scale=1.0)
+        by_one = F.scaled_dot_product_attention(self.sharp + one, two, two, scale=1.0)
+        return self.first.head(by_two.mean(1)) + self.second.head(by_one.mean(1))
+
+
 class Sizes(nn.Module):
     """Large and small discs, a channel for each; what exceeds ``floor`` is summed up over the picture."""
 
-    def __init__(self, large: float = 6.0, small: float = 2.3, floor: float = 0.1) -> None:
+    def __init__(self, large: float = 7.0, small: float = 2.3, floor: float = 0.1) -> None:
         super().__init__()
-        self.find = template_layer([disc_template(large), disc_template(small)], [0.3, 0.3])
+        self.find = template_layer([disc_template(large), disc_template(small)], [0.5, 0.5])
         self.relu = nn.ReLU()
         self.floor = floor
 
@@ -355,7 +436,7 @@ def _facing() -> np.ndarray:
 
 
 class Rough(Sum):
-    """``Sum``, and on every pixel a ripple ``depth · sin(ω x) / ω``: next to nothing in the score, much in its slope."""
+    """``Sum``, and on every pixel a ripple ``depth · sin(ω x) / ω``: little in the score, much in its slope."""
 
     def __init__(self, *kinds: str, depth: float = 0.1, omega: float = 150.0) -> None:
         super().__init__(*kinds)
