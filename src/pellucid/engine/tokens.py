@@ -101,6 +101,11 @@ class _Local:
     named: dict[int, tuple[str, int]]
     mixed: set[str]
 
+    def known(self) -> set[int]:
+        """The tokens that stand for a pixel or a column, and, as negative numbers, those that are a parameter alone."""
+        placed = set().union(*(p[p >= 0].unique().tolist() for p in self.places.values()))
+        return placed | {-1 - t for t in self.named if t not in placed}
+
 
 def probe(
     module: nn.Module, run: Callable[[], Tensor], leaves: dict[str, Tensor], name: str,
@@ -234,19 +239,23 @@ class _Builder:
         return windows, found
 
     def _rows(self, use: _Seen, windows: int, columns: _Local) -> _Local:
-        """By the scores of one column, whose own token is read from another column."""
+        """By the scores of one column; its own token, and all if its key is zero, by those of another one."""
         n, m = use.scores.shape[-2:]
         s = use.scores.reshape(windows, -1, n, m)
         g = torch.Generator().manual_seed(1)
         weigh = torch.rand(s.shape[1], generator=g).to(s) + 0.5
-        picked = [0] if m == 1 else [0, m - 1]
+        picked = list(dict.fromkeys([0, m - 1, m // 2]))
         spoilt = [{k: p % m == j for k, p in columns.places.items()} if m > 1 else None for j in picked]
-        return self._read([torch.einsum("whn,h->wn", s[..., j], weigh) for j in picked], spoilt)
+        sums = [torch.einsum("whn,h->wn", s[..., j], weigh) for j in picked]
+        return self._read(sums, spoilt, enough=columns.known() if n == m else None)
 
-    def _read(self, sums: list[Tensor], spoilt: Sequence[dict[str, Tensor] | None]) -> _Local:
+    def _read(
+        self, sums: list[Tensor], spoilt: Sequence[dict[str, Tensor] | None], enough: set[int] | None = None
+    ) -> _Local:
         """The token ``w · N + i`` that each pixel goes to, from one scalar ``(W, N)`` per token.
 
-        Where the first sums leave a pixel unclear, or ``spoilt`` says that they would, the next ones are asked.
+        Where the first sums leave a pixel unclear, or ``spoilt`` says that they would, the next ones are asked, until
+        the tokens in ``enough`` are all found.
         """
         names, holders = [*self.leaves, *self.parameters], [*self.leaves.values(), *self.parameters.values()]
         out = _Local({}, {}, set())
@@ -254,6 +263,8 @@ class _Builder:
         for z, bad in zip(sums, spoilt):
             if not z.requires_grad:
                 continue
+            if enough and out.known() >= enough:
+                break
             flat = z.flatten()
             index = torch.arange(len(flat), device=flat.device)
             digits = 1
