@@ -191,8 +191,8 @@ def smoothgrad() -> tuple[Half, Half]:
         half(
             "The model counts faint specks. The added noise is as large as they are and makes specks everywhere: "
             "the real ones drown.",
-            fine, near(fine, "specks", 2), panel("smoothgrad", wrong), panel("gradient", right),
-            fact=apart(share(wrong, near(fine, "specks", 4)), 0.4, 0.95, share(right, near(fine, "specks", 4))),
+            fine, near(fine, "specks", 5), panel("smoothgrad", wrong), panel("gradient", right),
+            fact=apart(share(wrong, near(fine, "specks", 5)), 0.4, 0.95, share(right, near(fine, "specks", 5))),
         ),
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def vargrad() -> tuple[Half, Half]:
     return (
         half(
             "The model counts discs above a threshold. The gradient varies where noise carries something across that "
-            "threshold: at the discs, not at the bar.",
+            "threshold: most at the faint disc, not at the bar.",
             case, "disc", panel("vargrad", found),
             fact=share(found, near(case, "disc", 6)) > 0.9,
         ),
@@ -227,7 +227,7 @@ def deeplift() -> tuple[Half, Half]:
     """Exact through saturation, twice the truth through a product."""
     case = clear_and_faint()
     found = ask(predictor(Saturating("disc")), case, "deeplift")
-    pair = scene(Disc(24, 14), Bar(24, 35), seed=6)
+    pair = scene(Disc(24, 14), Bar(24, 35, length=13), seed=6)
     model = predictor(Both("disc", "bar"))
     wrong, right = ask(model, pair, "deeplift"), ask(model, pair, "integrated_gradients")
     truth = np.asarray(pair.region("disc") | pair.region("bar"))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from method_cases import PICTURES, Half, Shown
 
@@ -26,7 +27,7 @@ from pellucid.report.style import AGAINST, FOR, INK, QUIET, SIGNED, UNSIGNED, ca
 for _family in ("gradient", "cam", "perturbation", "shapley", "attention", "control"):
     importlib.import_module(f"method_cases_{_family}")
 
-DPI, WIDTH = 150, 7.0
+DPI, WIDTH, TEXT = 150, 7.0, 7.5
 MARGIN, GUTTER, GAP = 0.06, 0.22, 0.07  # inches: at the border, between the halves, between panels
 HEAD, TITLE, BAR, LINE = 0.29, 0.115, 0.22, 0.135  # heights: headline, a line of a title, colour bars, a line of text
 HEADLINES = (("What it shows", AGAINST), ("How it misleads", FOR))
@@ -37,6 +38,26 @@ def number(v: float) -> str:
     """Short, for a colour bar."""
     text = f"{v:.2g}"
     return text.replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+
+
+def wrap(text: str, width: float) -> list[str]:
+    """Lines of at most ``width`` inches, as the text will be drawn, all about as long."""
+    widest = _wrap(text, width)
+    narrower = (_wrap(text, width * share) for share in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95))
+    return next((lines for lines in narrower if len(lines) == len(widest)), widest)
+
+
+def _wrap(text: str, width: float) -> list[str]:
+    renderer = FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
+    font = FontProperties(size=TEXT)
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and renderer.get_text_width_height_descent(longer, font, False)[0] <= width * DPI:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def draw_panel(figure: Figure, shown: Shown, truth: np.ndarray, box: tuple[float, float, float]) -> None:
@@ -56,8 +77,10 @@ def draw_panel(figure: Figure, shown: Shown, truth: np.ndarray, box: tuple[float
         axis.contour(truth.astype(float), levels=[0.5], colors=ORANGE if dark else "#c85a00", linewidths=0.9)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(visible=True, linewidth=0.5)
+    if not values.any():
+        axis.set_xlabel("zero everywhere", fontsize=6.5, color=QUIET, labelpad=2.5)
     axis.set_title(shown.title, fontsize=7, pad=2.5, linespacing=1.05)
-    if shown.grey:
+    if shown.grey or not values.any():
         return
     bar_axis = figure.add_axes(
         ((left + 0.04 * side) / WIDTH, (bottom - 0.085) / high, 0.92 * side / WIDTH, 0.05 / high)
@@ -79,7 +102,7 @@ def draw(halves: tuple[Half, Half]) -> Figure:
     side = min(side, 1.5)
     widths = [n * side + (n - 1) * GAP for n in counts]
     rest = WIDTH - 2 * MARGIN - GUTTER - sum(widths)
-    wrapped = [textwrap.wrap(h.text, max(24, int((w + rest / 2) * 17.6))) for h, w in zip(halves, widths)]
+    wrapped = [wrap(h.text, w + rest / 2) for h, w in zip(halves, widths)]
     lines = max(map(len, wrapped))
     titles = TITLE * max(p.title.count("\n") + 1 for h in halves for p in h.shown) + 0.03
     high = HEAD + titles + side + BAR + lines * LINE + 0.08
@@ -95,7 +118,7 @@ def draw(halves: tuple[Half, Half]) -> Figure:
             draw_panel(figure, shown, half.truth, (spot, high - HEAD - titles - side, side))
         bottom = high - HEAD - titles - side - BAR
         figure.text(
-            left / WIDTH, bottom / high, "\n".join(text), fontsize=7.5, color=INK, va="top", linespacing=1.2
+            left / WIDTH, bottom / high, "\n".join(text), fontsize=TEXT, color=INK, va="top", linespacing=1.2
         )
         left += room + GUTTER
     middle = (MARGIN + widths[0] + rest / 2 + GUTTER / 2) / WIDTH

@@ -267,7 +267,7 @@ class Spare(Finder):
 class Doubt(Finder):
     """Discs are counted, each less ``doubt`` times the bars within two cells of it, and never below nothing."""
 
-    def __init__(self, doubt: float = 0.25, cell: int = 4) -> None:
+    def __init__(self, doubt: float = 0.4, cell: int = 4) -> None:
         super().__init__("disc", "bar", cell=cell)
         self.weigh = nn.Conv2d(2, 1, 5, padding=2, bias=False)
         with torch.no_grad():
