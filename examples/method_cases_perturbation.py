@@ -30,7 +30,7 @@ def occlusion() -> tuple[Half, Half]:
         ),
         half(
             "The model counts black discs, and the window is filled with black: it looks like a disc itself and raises "
-            "the score wherever it is put. A fill of tissue does not.",
+            "the score nearly everywhere. A fill of tissue does not.",
             black, "disc", panel("occlusion,\nfill: zero", wrong), panel("occlusion,\nfill: mean", right),
             fact=(spatial(wrong) < 0).mean() > 0.5 and share(right, near(black, "disc", 8)) > 0.9,
         ),
