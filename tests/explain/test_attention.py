@@ -18,7 +18,8 @@ from pellucid.core.predictor import Predictor
 from pellucid.core.target import ClassScore, RegionScore, Score
 from pellucid.engine import Engine
 from pellucid.engine.attention import Use, watch
-from pellucid.engine.tokens import Layout, tiles
+from pellucid.engine.places import tiles
+from pellucid.engine.tokens import Layout
 from pellucid.errors import UsageError
 from pellucid.explain.attention.attention import Attention
 from pellucid.explain.attention.attention_rollout import AttentionRollout

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -20,10 +19,8 @@ from torch import Tensor, nn
 
 from pellucid.engine.attention import LOOKED_FOR, Use, watch
 from pellucid.engine.layers import tap
+from pellucid.engine.places import CLEAN, DIGIT, channels, decode, even, pieces, whole
 from pellucid.errors import UsageError
-
-DIGIT = 256
-CLEAN = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,8 +273,8 @@ class _Builder:
                 if grads[0][at] is None:
                     continue
                 image = name in self.leaves
-                parts = [_channels(g[at], holder, image=image) for g in grads]
-                label, power, clear = _decode(parts)
+                parts = [channels(g[at], holder, image=image) for g in grads]
+                label, power, clear = decode(parts)
                 if image:
                     if bad is not None and name in bad:
                         fit = ~bad[name].flatten().to(clear.device)
@@ -324,7 +321,7 @@ class _Builder:
             if counted is None:
                 return None
             local.places[images[0]] = counted
-        local.places = {k: _whole(p) if p.ndim > 1 else p for k, p in local.places.items()}
+        local.places = {k: whole(p) if p.ndim > 1 else p for k, p in local.places.items()}
         keys = self._keys(number, local, windows, count, kind)
         ids = torch.tensor([self._number(k) for k in keys])
         places = {k: torch.where(p >= 0, ids[p.clamp(min=0)], -1) for k, p in local.places.items()}
@@ -334,13 +331,13 @@ class _Builder:
 
     def _keys(self, number: int, local: _Local, windows: int, count: int, kind: str) -> list[Any]:
         """What names each token: its places in the inputs, else its parameter, else its place in the sequence."""
-        pieces: list[list[Any]] = [[] for _ in range(windows * count)]
+        parts: list[list[Any]] = [[] for _ in range(windows * count)]
         for name, place in local.places.items():
-            for token, piece in _pieces(place).items():
-                pieces[token].append((name, piece))
+            for token, piece in pieces(place).items():
+                parts[token].append((name, piece))
         keys: list[Any] = []
         free = 0
-        for token, covered in enumerate(pieces):
+        for token, covered in enumerate(parts):
             if covered:
                 keys.append(tuple(covered))
             elif token in local.named:
@@ -396,12 +393,12 @@ class _Builder:
             if before < 0 or before + prod(grid) != count:
                 return None
             self.fits = True
-            return _even(self.leaves[name].shape[2:], grid, before)
+            return even(self.leaves[name].shape[2:], grid, before)
         assert prefix is not None
         ways = {g for g in self._grids(use, name) if prod(g) == count - prefix}
         if len(ways) > 1:
             raise self._ambiguous(use, name, count, [(prefix, g) for g in ways])
-        return _even(self.leaves[name].shape[2:], next(iter(ways)), prefix) if ways else None
+        return even(self.leaves[name].shape[2:], next(iter(ways)), prefix) if ways else None
 
     def _counted(self, use: _Seen, images: list[str], count: int) -> Tensor | None:
         """The places by the number of tokens, where just one spatial map fits it."""
@@ -413,14 +410,14 @@ class _Builder:
         if not ways:
             return None
         ((before, grid),) = ways
-        return _even(self.leaves[images[0]].shape[2:], grid, before)
+        return even(self.leaves[images[0]].shape[2:], grid, before)
 
     def _grids(self, use: _Seen, name: str) -> set[tuple[int, ...]]:
         """The grids of the maps seen so far, and those of patches with equal sides."""
         shape = tuple(self.leaves[name].shape[2:])
-        even = {tuple(s // p for s in shape) for p in range(2, min(shape) + 1) if all(s % p == 0 for s in shape)}
+        equal = {tuple(s // p for s in shape) for p in range(2, min(shape) + 1) if all(s % p == 0 for s in shape)}
         maps = {g for g in use.maps.values() if len(g) == len(shape)}
-        return maps or even
+        return maps or equal
 
     def _ambiguous(self, use: _Seen, name: str, count: int, ways: Sequence[Any]) -> UsageError:
         text = " or ".join(f"grid={g} with prefix={p}" for p, g in ways)
@@ -438,98 +435,3 @@ class _Builder:
             f"{', '.join(map(str, grids)) or 'none'}; "
             "give the options grid=(…) and prefix=…, the tokens before the patches"
         )
-
-
-def _channels(grad: Tensor | None, holder: Tensor, *, image: bool) -> Tensor:
-    """A gradient as ``(channels, places)``: pixels, columns of a table, or rows of a parameter."""
-    g = torch.zeros_like(holder) if grad is None else grad
-    if not image:
-        return g.reshape(-1, g.shape[-1]).T
-    return g[0].flatten(1) if g.ndim > 2 else g
-
-
-def _decode(parts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The token of each place, the strength of its gradient, and whether it is one token's alone."""
-    ones, coded = parts[0], parts[1:]
-    power = (ones * ones).sum(0)
-    strong = power > 1e-9 * power.max()
-    safe = torch.where(strong, power, torch.ones_like(power))
-    label = torch.zeros_like(power, dtype=torch.int64)
-    clear = strong
-    for k, part in enumerate(coded):
-        value = (part * ones).sum(0) / safe
-        digit = value.round()
-        off = ((part - digit * ones) ** 2).sum(0) / safe
-        clear = clear & (off < CLEAN**2) & (digit >= 0) & (digit < DIGIT)
-        label += digit.nan_to_num(0, 0, 0).clamp(0, DIGIT).long() * DIGIT**k
-    return label, power, clear
-
-
-def _pieces(place: Tensor) -> dict[int, tuple[int, ...]]:
-    """Token to the box that it covers, ``(starts, stops)``; in a table to its columns."""
-    found: dict[int, tuple[int, ...]] = {}
-    if place.ndim == 1:
-        for token in place[place >= 0].unique().tolist():
-            found[token] = tuple((place == token).nonzero()[:, 0].tolist())
-        return found
-    at = (place >= 0).nonzero()
-    tokens, inverse = place[place >= 0].unique(return_inverse=True)
-    low, high = boxes(at, inverse, len(tokens))
-    for token, a, b in zip(tokens.tolist(), low.tolist(), high.tolist()):
-        found[token] = (*a, *b)
-    return found
-
-
-def boxes(at: Tensor, group: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Lowest and highest (exclusive) coordinates ``(count, axes)`` of the points ``at (n, axes)`` of each group."""
-    index = group[:, None].expand_as(at)
-    low = torch.zeros(count, at.shape[1], dtype=at.dtype).scatter_reduce(0, index, at, "amin", include_self=False)
-    high = torch.zeros(count, at.shape[1], dtype=at.dtype).scatter_reduce(0, index, at, "amax", include_self=False)
-    return low, high + 1
-
-
-def _even(shape: Sequence[int], grid: Sequence[int], before: int) -> Tensor:
-    """The token of each pixel for patches of a grid that divides the picture evenly, after ``before`` others."""
-    at = [(torch.arange(s) * g) // s for s, g in zip(shape, grid)]
-    steps = [prod(grid[i + 1 :]) for i in range(len(grid))]
-    index = torch.zeros((), dtype=torch.int64)
-    for axis, (a, step) in enumerate(zip(at, steps)):
-        index = index + (a * step).view(-1, *[1] * (len(shape) - 1 - axis))
-    return index + before
-
-
-def _whole(place: Tensor) -> Tensor:
-    """The places with the pixels filled in whose gradient was too small, where the patches make a grid."""
-    found = tiles(place)
-    if found is None:
-        return place
-    grid, covered = found
-    for axis, (length, cells) in enumerate(zip(covered, grid.shape)):
-        grid = grid.repeat_interleave(length // cells, axis)
-    place = place.clone()
-    place[tuple(slice(c) for c in covered)] = grid
-    return place
-
-
-def tiles(place: Tensor) -> tuple[Tensor, list[int]] | None:
-    """The tokens of a place map as a regular grid ``(*grid)``, and the pixels that it covers along each axis.
-
-    None where the patches do not make one: of several sizes, or in several places.
-    """
-    at = (place >= 0).nonzero()
-    tokens, inverse = place[place >= 0].unique(return_inverse=True)
-    low, high = boxes(at, inverse, len(tokens))
-    cell = []
-    shape = []
-    for axis in range(place.ndim):
-        starts, where = low[:, axis].unique(return_inverse=True)
-        sizes = {b - a for a, b in pairwise(starts.tolist())} | set((high - low)[:, axis].tolist())
-        if int(starts[0]) != 0 or len(sizes) > 1:
-            return None
-        cell.append(where)
-        shape.append(len(starts))
-    if prod(shape) != len(tokens):
-        return None
-    grid = torch.full(shape, -1, dtype=torch.int64)
-    grid[tuple(cell)] = tokens
-    return (grid, high.amax(0).tolist()) if bool((grid >= 0).all()) else None

@@ -15,8 +15,9 @@ from torch import Tensor
 from pellucid.core.explainer import require
 from pellucid.engine.attention import Use, watch
 from pellucid.engine.engine import leaf
+from pellucid.engine.places import tiles
 from pellucid.engine.problem import Problem
-from pellucid.engine.tokens import Layout, Side, Site, tiles
+from pellucid.engine.tokens import Layout, Side, Site
 from pellucid.errors import UsageError
 from pellucid.explain.cam.base import upsample
 
