@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.engine.attention import LOOKED_FOR, Use, watch
+from pellucid.engine.counts import Counts
 from pellucid.engine.layers import tap
-from pellucid.engine.places import CLEAN, DIGIT, channels, decode, even, pieces, whole
+from pellucid.engine.places import pieces, whole
+from pellucid.engine.sources import Local, Reader, Seen
 from pellucid.errors import UsageError
 
 
@@ -79,31 +81,6 @@ class Layout:
     skipped: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A use of attention in the silent pass, and the spatial maps that came before it."""
-
-    name: str
-    lead: tuple[int, ...]
-    scores: Tensor
-    values: Tensor
-    maps: dict[str, tuple[int, ...]]
-
-
-@dataclass(eq=False)
-class _Local:
-    """One side of a site, tokens numbered from 0: the token of each pixel, and the parameter that a token is."""
-
-    places: dict[str, Tensor]
-    named: dict[int, tuple[str, int]]
-    mixed: set[str]
-
-    def known(self) -> set[int]:
-        """The tokens that stand for a pixel or a column, and, as negative numbers, those that are a parameter alone."""
-        placed = set().union(*(p[p >= 0].unique().tolist() for p in self.places.values()))
-        return placed | {-1 - t for t in self.named if t not in placed}
-
-
 def probe(
     module: nn.Module, run: Callable[[], Tensor], leaves: dict[str, Tensor], name: str,
     grid: tuple[int, ...] | None = None, prefix: int | None = None,
@@ -151,8 +128,8 @@ def _token_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-def _silent_pass(module: nn.Module, run: Callable[[], Tensor]) -> list[_Seen]:
-    seen: list[_Seen] = []
+def _silent_pass(module: nn.Module, run: Callable[[], Tensor]) -> list[Seen]:
+    seen: list[Seen] = []
     maps: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, out: Tensor) -> None:
@@ -162,7 +139,7 @@ def _silent_pass(module: nn.Module, run: Callable[[], Tensor]) -> list[_Seen]:
     def silence(use: Use) -> Tensor:
         lead = tuple(use.matrix.shape[:-2])
         values = use.values.expand(*lead, *use.values.shape[-2:])
-        seen.append(_Seen(use.name, lead, use.scores, values, dict(maps)))
+        seen.append(Seen(use.name, lead, use.scores, values, dict(maps)))
         return torch.zeros_like(use.matrix)
 
     with torch.enable_grad(), tap(module, note), watch(module, silence):
@@ -177,21 +154,20 @@ class _Builder:
         self, leaves: dict[str, Tensor], parameters: dict[str, nn.Parameter], name: str,
         grid: tuple[int, ...] | None, prefix: int | None,
     ) -> None:  # fmt: skip
-        self.leaves, self.parameters, self.name, self.grid, self.prefix = leaves, parameters, name, grid, prefix
+        self.leaves, self.name, self.grid, self.prefix = leaves, name, grid, prefix
+        self.reader, self.counts = Reader(leaves, parameters), Counts(leaves, name, grid, prefix)
         self.numbers: dict[Any, int] = {}
         self.free: list[bool] = []
-        self.splits: dict[Any, tuple[int, int]] = {}
         self.earlier: dict[tuple[int, int], Side] = {}
         self.layout = Layout()
         self.newest = -1
-        self.fits = False
 
-    def build(self, seen: Sequence[_Seen]) -> Layout:
+    def build(self, seen: Sequence[Seen]) -> Layout:
         """One site after the other."""
         why = ""
         for number, use in enumerate(seen):
-            windows, columns = self._columns(use)
-            rows = self._rows(use, windows, columns)
+            windows, columns = self.reader.columns(use)
+            rows = self.reader.rows(use, windows, columns)
             m, n = use.values.shape[-2], use.scores.shape[-2]
             told = [
                 self._told(number, use, side, windows, count, kind)
@@ -199,14 +175,14 @@ class _Builder:
             ]
             if told[0] is None or told[1] is None:
                 self.layout.skipped.append(use.name)
-                why = why or self._why(use, windows)
+                why = why or self.counts.why(use, windows)
                 continue
             heads = prod(use.lead) // windows
             births = self._born(told[0], told[1])
             self.layout.sites.append(Site(use.name, windows, heads, told[1], told[0], births))
         if not self.layout.first:
             raise UsageError(why or f"{self.name} has attention ({seen[0].name}), but no input reaches it")
-        if self.grid is not None and not self.fits:
+        if self.grid is not None and not self.counts.fits:
             lengths = sorted({u.values.shape[-2] for u in seen})
             raise UsageError(
                 f"grid={self.grid} with prefix={self.prefix}: no attention of {self.name} has that many tokens; "
@@ -216,99 +192,13 @@ class _Builder:
         self.layout.free = torch.tensor(self.free)
         return self.layout
 
-    # -- what a side depends on ------------------------------------------------------------------------------
-
-    def _columns(self, use: _Seen) -> tuple[int, _Local]:
-        """By the values. An axis before the tokens is one of windows if its items come from different places."""
-        total = prod(use.lead)
-        ways = list(dict.fromkeys([(total, 1), (prod(use.lead[:-1]), use.lead[-1])])) if use.lead else [(1, 1)]
-        key = (use.lead, use.scores.shape[-2:])
-        if key in self.splits:
-            ways = [self.splits[key]]
-        for windows, heads in ways:
-            v = use.values.reshape(windows, heads, *use.values.shape[-2:])
-            g = torch.Generator().manual_seed(0)
-            weigh = torch.rand(heads, v.shape[-1], generator=g).to(v) + 0.5
-            found = self._read([torch.einsum("whmd,hd->wm", v, weigh)], [None])
-            if not found.mixed and (found.places or found.named):
-                break
-        self.splits[key] = (windows, heads)
-        return windows, found
-
-    def _rows(self, use: _Seen, windows: int, columns: _Local) -> _Local:
-        """By the scores of one column; its own token, and all if its key is zero, by those of another one."""
-        n, m = use.scores.shape[-2:]
-        s = use.scores.reshape(windows, -1, n, m)
-        g = torch.Generator().manual_seed(1)
-        weigh = torch.rand(s.shape[1], generator=g).to(s) + 0.5
-        picked = list(dict.fromkeys([0, m - 1, m // 2]))
-        spoilt = [{k: p % m == j for k, p in columns.places.items()} if m > 1 else None for j in picked]
-        sums = [torch.einsum("whn,h->wn", s[..., j], weigh) for j in picked]
-        return self._read(sums, spoilt, enough=columns.known() if n == m else None)
-
-    def _read(
-        self, sums: list[Tensor], spoilt: Sequence[dict[str, Tensor] | None], enough: set[int] | None = None
-    ) -> _Local:
-        """The token ``w · N + i`` that each pixel goes to, from one scalar ``(W, N)`` per token.
-
-        Where the first sums leave a pixel unclear, or ``spoilt`` says that they would, the next ones are asked, until
-        the tokens in ``enough`` are all found.
-        """
-        names, holders = [*self.leaves, *self.parameters], [*self.leaves.values(), *self.parameters.values()]
-        out = _Local({}, {}, set())
-        energy: dict[str, Tensor] = {}
-        for z, bad in zip(sums, spoilt):
-            if not z.requires_grad:
-                continue
-            if enough and out.known() >= enough:
-                break
-            flat = z.flatten()
-            index = torch.arange(len(flat), device=flat.device)
-            digits = 1
-            while DIGIT**digits < len(flat):
-                digits += 1
-            codes = [torch.ones_like(flat), *((index // DIGIT**k % DIGIT).to(flat) for k in range(digits))]
-            grads = [torch.autograd.grad(flat, holders, c, retain_graph=True, allow_unused=True) for c in codes]
-            for at, (name, holder) in enumerate(zip(names, holders)):
-                if grads[0][at] is None:
-                    continue
-                image = name in self.leaves
-                parts = [channels(g[at], holder, image=image) for g in grads]
-                label, power, clear = decode(parts)
-                if image:
-                    if bad is not None and name in bad:
-                        fit = ~bad[name].flatten().to(clear.device)
-                        power, clear = power * fit, clear & fit
-                    self._note(out, energy, name, label, power, clear)
-                else:
-                    for row in clear.nonzero()[:, 0].tolist():
-                        out.named.setdefault(int(label[row]), (name, row))
-        for name, power in energy.items():
-            lost = out.places[name].flatten() < 0
-            if float(power[lost.to(power.device)].sum()) > CLEAN * float(power.sum()):
-                out.mixed.add(name)
-        return out
-
-    def _note(
-        self, out: _Local, energy: dict[str, Tensor], name: str, label: Tensor, power: Tensor, clear: Tensor
-    ) -> None:
-        if float(power.max()) == 0:
-            return
-        leaf = self.leaves[name]
-        old = out.places.get(name)
-        new = torch.where(clear, label, -1).cpu().view(leaf.shape[2:] if leaf.ndim > 2 else leaf.shape[1:])
-        out.places[name] = new if old is None else torch.where(old >= 0, old, new)
-        energy[name] = power if name not in energy else torch.maximum(energy[name], power)
-
-    # -- the tokens' numbers ---------------------------------------------------------------------------------
-
     def _told(
-        self, number: int, use: _Seen, local: _Local, windows: int, count: int, kind: str
+        self, number: int, use: Seen, local: Local, windows: int, count: int, kind: str
     ) -> Side | None:
         """The side with its tokens' numbers, or None where they cannot be told."""
         images = [k for k, v in self.leaves.items() if v.ndim > 2]
         if windows == 1 and len(images) == 1 and (self.grid is not None or self.prefix is not None):
-            given = self._given(use, images[0], count)
+            given = self.counts.given(use, images[0], count)
             if given is not None:
                 local.places[images[0]] = given
                 local.mixed.discard(images[0])
@@ -317,7 +207,7 @@ class _Builder:
         if (local.mixed or empty) and known is not None:
             return known
         if local.mixed:
-            counted = self._counted(use, images, count) if windows == 1 and local.mixed == set(images) else None
+            counted = self.counts.counted(use, images, count) if windows == 1 and local.mixed == set(images) else None
             if counted is None:
                 return None
             local.places[images[0]] = counted
@@ -329,7 +219,7 @@ class _Builder:
         self.earlier[windows, count] = side
         return side
 
-    def _keys(self, number: int, local: _Local, windows: int, count: int, kind: str) -> list[Any]:
+    def _keys(self, number: int, local: Local, windows: int, count: int, kind: str) -> list[Any]:
         """What names each token: its places in the inputs, else its parameter, else its place in the sequence."""
         parts: list[list[Any]] = [[] for _ in range(windows * count)]
         for name, place in local.places.items():
@@ -379,59 +269,3 @@ class _Builder:
         c, p, s = torch.cat(child), torch.cat(parent), torch.cat(share)
         total = torch.zeros(len(self.free), dtype=s.dtype).index_add_(0, c, s)
         return c, p, s / total[c]
-
-    # -- where the gradient cannot tell ----------------------------------------------------------------------
-
-    def _given(self, use: _Seen, name: str, count: int) -> Tensor | None:
-        """The places by the caller's word, if the number of tokens fits."""
-        grid, prefix = self.grid, self.prefix
-        if grid is not None:
-            axes = self.leaves[name].ndim - 2
-            if len(grid) != axes:
-                raise UsageError(f"grid={grid} has {len(grid)} axes, input {name!r} has {axes}")
-            before = count - prod(grid) if prefix is None else prefix
-            if before < 0 or before + prod(grid) != count:
-                return None
-            self.fits = True
-            return even(self.leaves[name].shape[2:], grid, before)
-        assert prefix is not None
-        ways = {g for g in self._grids(use, name) if prod(g) == count - prefix}
-        if len(ways) > 1:
-            raise self._ambiguous(use, name, count, [(prefix, g) for g in ways])
-        return even(self.leaves[name].shape[2:], next(iter(ways)), prefix) if ways else None
-
-    def _counted(self, use: _Seen, images: list[str], count: int) -> Tensor | None:
-        """The places by the number of tokens, where just one spatial map fits it."""
-        if len(images) != 1:
-            return None
-        ways = {(count - prod(g), g) for g in self._grids(use, images[0]) if 0 <= count - prod(g) <= 8}
-        if len(ways) > 1:
-            raise self._ambiguous(use, images[0], count, sorted(ways))
-        if not ways:
-            return None
-        ((before, grid),) = ways
-        return even(self.leaves[images[0]].shape[2:], grid, before)
-
-    def _grids(self, use: _Seen, name: str) -> set[tuple[int, ...]]:
-        """The grids of the maps seen so far, and those of patches with equal sides."""
-        shape = tuple(self.leaves[name].shape[2:])
-        equal = {tuple(s // p for s in shape) for p in range(2, min(shape) + 1) if all(s % p == 0 for s in shape)}
-        maps = {g for g in use.maps.values() if len(g) == len(shape)}
-        return maps or equal
-
-    def _ambiguous(self, use: _Seen, name: str, count: int, ways: Sequence[Any]) -> UsageError:
-        text = " or ".join(f"grid={g} with prefix={p}" for p, g in ways)
-        return UsageError(
-            f"attention {use.name!r} has {count} tokens, which pixels of {name!r} they stand for is not clear: {text}? "
-            "Give the options grid and prefix"
-        )
-
-    def _why(self, use: _Seen, windows: int) -> str:
-        grids = sorted(set(use.maps.values()))
-        count = use.values.shape[-2]
-        return (
-            f"attention {use.name!r} of {self.name} has {windows} x {count} tokens, but which pixels each stands for "
-            "cannot be told: a pixel enters several of them; spatial maps before it: "
-            f"{', '.join(map(str, grids)) or 'none'}; "
-            "give the options grid=(…) and prefix=…, the tokens before the patches"
-        )
