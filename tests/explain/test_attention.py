@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contract.families import FAMILIES, explain
+from contract.families import FAMILIES, explain, gap, usual
 from contract.transformers import Vit, fusion
 from pellucid.core.case import Case
 from pellucid.core.explainer import Explainer
@@ -552,6 +552,16 @@ def test_bad_questions_between_inputs(method: Explainer, message: str) -> None:
     f = FAMILIES["fused_tokens"]
     with pytest.raises(UsageError, match=message):
         explain(method, f.predictor(), f.cases(1), f.targets)
+
+
+@pytest.mark.parametrize("family", ["vit", "fused_tokens"])
+@pytest.mark.parametrize("method", EVERY)
+def test_half_precision_finds_the_same_tokens(family: str, method: str) -> None:
+    f = FAMILIES[family]
+    for rough, fine in zip(explain(method, f.predictor(), f.cases(2), f.targets, precision="bf16"), usual(family, method)):
+        for a, b in zip(rough, fine):
+            assert {k: v for k, v in a.notes.items() if k == "grid"} == {"grid": b.notes["grid"]}
+            assert gap(a, b) < 0.1
 
 
 def test_the_engines_copy_is_as_it_was() -> None:

@@ -382,7 +382,7 @@ class Engine:
             leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
             self.setup.forwards += 1
             self._attention[key] = _tokens.probe(
-                self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}), leaves,
+                self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}, exact=True), leaves,
                 self.predictor.name, grid, prefix,
             )  # fmt: skip
         return self._attention[key]
@@ -444,8 +444,8 @@ class Engine:
         """One pass, its output checked and in the engine's precision."""
         return self._checked(self._run(inputs), len(next(iter(inputs.values()))))
 
-    def _run(self, inputs: dict[str, Tensor]) -> Tensor:
-        """One pass: normalise, run, pick the output."""
+    def _run(self, inputs: dict[str, Tensor], *, exact: bool = False) -> Tensor:
+        """One pass: normalise, run, pick the output; ``exact`` without autocast."""
         shown = []
         for name in self.predictor.inputs:
             x = inputs[name]
@@ -454,7 +454,7 @@ class Engine:
                 view = (1, -1, *[1] * (x.ndim - 2))
                 x = (x - mean.to(x).view(view)) / sd.to(x).view(view)
             shown.append(x)
-        auto = self.precision in _AUTOCAST
+        auto = self.precision in _AUTOCAST and not exact
         try:
             with torch.autocast(self.device.type, _AUTOCAST[self.precision]) if auto else nullcontext():
                 output = self.module(*shown)
