@@ -117,12 +117,11 @@ def chest_fusion(data: Path, keep: Path) -> Work:
     """The same, and age, sex and view: a transformer that attends between the picture and the table."""
     predictor, cases, background = _chest(
         data, keep, "fusion_transformer", ["image", "patient"], epochs=12, lr=1e-3,
-        options={"images": 1, "columns": 3, "size": 96, "classes": 2}, optimizer="adamw",
+        options={"features": 3, "classes": 2}, optimizer="adamw",
     )  # fmt: skip
     return Work(
         predictor=predictor, cases=cases, background=background, target=pc.ClassScore("pneumonia"),
-        outline=("boxes", None), offers=frozenset({"attention", "layer"}), options={},
-        only=("attention", "shapley", "control"),
+        outline=("boxes", None), offers=frozenset({"attention"}), options={}, only=("attention", "shapley", "control"),
     )  # fmt: skip
 
 
