@@ -144,35 +144,46 @@ def lungs(data: Path, keep: Path) -> Work:
 
 
 def brain(data: Path, keep: Path) -> Work:
-    """Thalamus on T1 volumes: the real MeshNet; two places of one head, and the MNI152 template."""
-    del keep
+    """White matter on T1 volumes: the real MeshNet; two places of one head, and the MNI152 template."""
     folder = data / "mri_brainchop"
     predictor = pc.Predictor(load(folder), inputs=["t1"], task="segmentation", classes=CLASSES, name="MeshNet")
+    head, template = folder / "t1_crop.nii.gz", keep / "mni152.nii.gz"
+    turned(data / "mri_mni152_nilearn" / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz", head, template)
     known = np.asarray(pc.read(folder / "t1_crop_model18cls_output.nii.gz").array)[0]
-    place = np.argwhere(known == CLASSES.index("Thalamus"))
-    middle = np.median(place, axis=0)
+    middle = np.median(np.argwhere(known == CLASSES.index("Thalamus")), axis=0)
+    places = {
+        "t1": (head, middle), "t1 side": (head, middle + np.array([30, 0, 0])),
+        "MNI152": (template, np.array(pc.read(template).spatial) // 2),
+    }  # fmt: skip
     cases = []
-    for name, path, centre in (
-        ("t1", folder / "t1_crop.nii.gz", middle),
-        ("t1 left", folder / "t1_crop.nii.gz", np.median(place[place[:, 0] < middle[0]], axis=0)),
-        ("MNI152", data / "mri_mni152_nilearn" / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz", None),
-    ):
-        where = np.array(pc.read(path).spatial) // 2 if centre is None else centre
-        case = read_case(path, centre=tuple(int(v) for v in where), side=72)
+    for name, (path, centre) in places.items():
+        case = read_case(path, centre=tuple(int(v) for v in centre), side=64)
         cases.append(replace(case, id=name))
     labels = predictor.labels(pc.Engine(predictor).predict(cases))
-    cases = [replace(c, regions={"predicted": m}) for c, m in zip(cases, labels)]
-    few = {"samples": 100}
+    cases = [replace(c, regions={"structures": m}) for c, m in zip(cases, labels)]
+    structures = {"groups": "structures"}
     return Work(
-        predictor=predictor, cases=cases, background=cases[:1], target=pc.RegionScore("Thalamus"),
-        outline=("predicted", CLASSES.index("Thalamus")), offers=CONVOLUTIONAL,
+        predictor=predictor, cases=cases, background=cases[:1], target=pc.RegionScore("Cerebral-White-Matter"),
+        outline=("structures", CLASSES.index("Cerebral-White-Matter")), offers=CONVOLUTIONAL,
         options={
-            "integrated_gradients": {"n_steps": 16}, "smoothgrad": {"samples": 8}, "vargrad": {"samples": 8},
-            "gradient_shap": {"samples": 8}, "occlusion": {"window": 24, "stride": 12},
-            "feature_ablation": {"side": 18}, "rise": few, "lime": {"segments": 27, "samples": 120},
-            "kernel_shap": {"segments": 27}, "partition_shap": {"evaluations": 64},
+            "integrated_gradients": {"n_steps": 8}, "expected_gradients": {"n_steps": 4},
+            "smoothgrad": {"samples": 4}, "vargrad": {"samples": 4}, "gradient_shap": {"samples": 4},
+            "occlusion": {"window": 24, "stride": 20}, "feature_ablation": structures,
+            "rise": {"samples": 48, "grid": 3, "force": True}, "lime": structures, "kernel_shap": structures,
+            "partition_shap": {"evaluations": 32, "force": True},
         },
     )  # fmt: skip
+
+
+def turned(source: Path, like: Path, to: Path) -> None:
+    """Write ``source`` with its axes in the order and direction of ``like``: what the network was trained on."""
+    import nibabel as nib
+    from nibabel import orientations
+
+    image, other = nib.load(source), nib.load(like)
+    change = orientations.ornt_transform(nib.io_orientation(image.affine), nib.io_orientation(other.affine))
+    to.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image.as_reoriented(change), to)
 
 
 # -- synthetic -----------------------------------------------------------------------------------------------
