@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -66,13 +67,13 @@ WRONG: list[tuple[str, type[PellucidError], str, Callable[[], object]]] = [
     ("map for a class", ModelError, r"Returns returned \(1, 3, 1, 1\) for 1 inputs; a classification returns \(B, K\)", lambda: explain("saliency", returning(lambda z: z[..., None, None]), F.cases(1), F.targets)),
     ("class for a map", ModelError, r"Returns returned \(1, 3\) for 1 inputs; a segmentation returns \(B, K, \*spatial\)", lambda: explain("saliency", returning(lambda z: z, task="segmentation"), F.cases(1), [RegionScore(0)])),
     ("tables only", UsageError, "grad_cam needs an input with spatial axes; this model has tables only", lambda: explain("grad_cam", Predictor(nn.Linear(4, 2).eval(), inputs=["t"], task="classification", classes=["a", "b"]), [picture(t=torch.zeros(4))], [ClassScore(0)])),
-    ("a tensor that hangs on a graph", ModelError, "Linear cannot be copied .*; detach tensors it keeps", lambda: Engine(Predictor(_hanging(), inputs=["t"], task="regression"))),
+    ("a module that holds a lock", ModelError, "Linear cannot be copied .*lock.*; take off it what", lambda: Engine(Predictor(_locked(), inputs=["t"], task="regression"))),
 ]  # fmt: skip
 
 
-def _hanging() -> nn.Module:
+def _locked() -> nn.Module:
     module = nn.Linear(2, 1).eval()
-    module.kept = module.weight * 2  # type: ignore[assignment]
+    module.lock = threading.Lock()  # type: ignore[assignment]
     return module
 
 

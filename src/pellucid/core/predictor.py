@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.core.case import Case
+from pellucid.core.module_copy import copied
 from pellucid.errors import InputError, UsageError, nearest
 from pellucid.types import Activation, Task
 
@@ -191,7 +192,7 @@ class Predictor:
         import copy
 
         other = copy.copy(self)
-        other.module = change(copy.deepcopy(self.module))
+        other.module = change(copied(self.module))
         return other
 
 

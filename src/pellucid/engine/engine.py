@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from pellucid.engine import layers as _layers
 from pellucid.engine import memory
 from pellucid.engine import tokens as _tokens
 from pellucid.engine.layers import Layer
+from pellucid.engine.prepare import chance, not_differentiable, prepared
 from pellucid.engine.stream import Stream, shape_of
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError, nearest
 from pellucid.types import Precision
@@ -73,6 +73,9 @@ class Engine:
     Raises:
         UsageError: a device that is not there, an unknown precision.
         ModelError: the module cannot be copied.
+
+    Attributes:
+        random: whether the model has drawn random numbers in a pass (a functional dropout left on): maps are flagged.
     """
 
     def __init__(
@@ -108,18 +111,8 @@ class Engine:
                 "(call .eval() to silence this)",
                 stacklevel=3,
             )
-        try:
-            with torch.no_grad():  # else the weights of a scripted module's copy remember where they came from
-                self.module = copy.deepcopy(predictor.module)
-        except (RuntimeError, TypeError) as error:
-            raise ModelError(f"{predictor.name} cannot be copied ({error}); detach tensors it keeps") from error
-        self.module.eval().to(self.device, self.dtype)
-        for module in self.module.modules():
-            if getattr(module, "inplace", False) is True:
-                module.inplace = False  # type: ignore[assignment]
-        for parameter in self.module.parameters():  # one by one: a scripted module has no requires_grad_ of its own
-            parameter.requires_grad_(False)
-            parameter.grad = None
+        self.module = prepared(predictor.module, predictor.name, self.device, self.dtype)
+        self.random = False  # whether it has been seen to draw at random
 
     def like(self, predictor: Predictor) -> Engine:
         """An engine for another predictor, with this one's device, precision and memory."""
@@ -455,6 +448,7 @@ class Engine:
                 x = (x - mean.to(x).view(view)) / sd.to(x).view(view)
             shown.append(x)
         auto = self.precision in _AUTOCAST and not exact
+        before = [] if self.random else chance(self.device)
         try:
             with torch.autocast(self.device.type, _AUTOCAST[self.precision]) if auto else nullcontext():
                 output = self.module(*shown)
@@ -466,6 +460,13 @@ class Engine:
             shapes = ", ".join(f"{k} {tuple(inputs[k].shape[1:])}" for k in self.predictor.inputs)
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{self.predictor.name} failed on inputs {shapes}: {first}") from error
+        if not all(map(torch.equal, before, chance(self.device) if before else [])):
+            self.random = True
+            warnings.warn(
+                f"{self.predictor.name} draws random numbers in eval mode, so that its output may change from pass to "
+                "pass: F.dropout needs training=self.training, or use nn.Dropout",
+                stacklevel=2,
+            )
         return self._picked(output)
 
     def _picked(self, output: Any) -> Tensor:
@@ -511,9 +512,14 @@ class Engine:
         parts: dict[str, list[Tensor]] = {k: [] for k in leaves}
         for t in range(targets):
             if score.requires_grad:
-                got = torch.autograd.grad(
-                    score[:, t].sum(), list(leaves.values()), retain_graph=t + 1 < targets, materialize_grads=True
-                )
+                try:
+                    got = torch.autograd.grad(
+                        score[:, t].sum(), list(leaves.values()), retain_graph=t + 1 < targets, materialize_grads=True
+                    )
+                except RuntimeError as error:
+                    if memory.is_out_of_memory(error):
+                        raise
+                    raise not_differentiable(self.predictor.name, error) from error
             else:
                 got = tuple(torch.zeros_like(v) for v in leaves.values())
             for name, g in zip(leaves, got):

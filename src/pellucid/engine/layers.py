@@ -17,6 +17,13 @@ from pellucid.errors import UsageError, nearest
 PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Upsample", "Pad")
 
 
+# Steps of an autograd graph that treat each value by itself, or each channel: what they return is no new map.
+VALUEWISE = (
+    "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Hardtanh", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh",
+    "Softmax", "LogSoftmax", "LogSigmoid", "Softplus", "NativeBatchNorm", "CudnnBatchNorm", "Clone", "Alias", "ToCopy",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Layer:
     """A place in the model where a spatial map comes out.
@@ -28,7 +35,7 @@ class Layer:
         grid: its spatial axes.
         inputs: names of the model's inputs that it depends on.
         carries: those of them that reach the model's output through this layer alone: no path goes around it.
-        final: whether its output is the model's output.
+        final: whether its output is the model's output, or becomes it by a norm or an activation alone.
         depth: length of the longest way to it from an input. The shortcut of a residual block comes last and is
             shallow, so depth tells what comes late better than the order of the calls.
         tokens: whether its map is cut into a sequence of tokens further on, as a transformer's patch embedding is.
@@ -97,6 +104,7 @@ def trace(
         if axes > 1 and len(shape) == 3 and node is not None and not _passes(kinds[name.split("#")[0]])
     }  # fmt: skip
     cut = graph.above(sequences)
+    ends = graph.ends(final)
     found: list[Layer] = []
     seen: dict[Any, int] = {}
     for name, shape, node in outputs:
@@ -106,7 +114,7 @@ def trace(
         if not depends:
             continue
         layer = Layer(
-            name, kinds[name.split("#")[0]], shape[1], shape[2:], depends, graph.carries(node), node is final,
+            name, kinds[name.split("#")[0]], shape[1], shape[2:], depends, graph.carries(node), node in ends,
             graph.depth[node], node in cut,
         )  # fmt: skip
         if node not in seen:
@@ -134,8 +142,9 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
         usable = [x for x in usable if x.inputs == {input_name}] or usable
     if not usable:
         raise UsageError(
-            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made; for "
-            "a transformer use a method of the family 'attention'"
+            f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made (a "
+            "layer that is given slices or patches as a batch does not count); for a transformer use a method of the family "
+            "'attention', else one that needs no layer, such as integrated_gradients or occlusion"
         )
     whole = [x for x in usable if not x.tokens]
     if not whole:
@@ -220,6 +229,17 @@ class _Graph:
         """Names of the inputs all of whose paths to the output go through a node."""
         here = self.paths[node]
         return frozenset(k for k, n in self.all.items() if n and here.get(k, 0) * self.onward[node] == n)
+
+    def ends(self, final: Any) -> set[Any]:
+        """The output's node, and those before it that only norms and activations are between."""
+        found = {final}
+        while final is not None and final.name().removesuffix("0").removesuffix("Backward") in VALUEWISE:
+            before = [p for p in _parents(final) if self.paths[p]]
+            if len(before) != 1:
+                break
+            final = before[0]
+            found.add(final)
+        return found
 
     def above(self, nodes: set[Any]) -> set[Any]:
         """The nodes, and all that they were computed from."""

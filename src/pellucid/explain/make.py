@@ -81,6 +81,7 @@ def _one(
     expected = None if result.expected is None else float(result.expected[b, t])
     own = result.flags
     flags = bound[t].flags + (tuple(w for w, v in own.items() if bool(v[b, t])) if isinstance(own, dict) else own)
+    flags += ("random_model",) if problem.engine.random else ()
     checks = cheap_checks(
         maps, complete=explainer.complete != "no", total=float(total[b, t]), expected=expected, flags=flags,
         limits=limits,
