@@ -258,3 +258,32 @@ def test_the_search_is_one_pass_and_made_once() -> None:
     assert e.setup.forwards == 1
     assert e.cost.forwards == 0
     assert all(not m._forward_hooks for m in e.module.modules())
+
+
+class ChannelsLast(nn.Module):
+    """Blocks whose maps are (B, H, W, C), as in Swin and ConvNeXt; their dense layers come last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.act = nn.Conv2d(1, 6, 4, 4), nn.LayerNorm(6), nn.GELU()
+        self.wide, self.narrow, self.head = nn.Linear(6, 12), nn.Linear(12, 6), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).permute(0, 2, 3, 1)
+        return self.head((x + self.narrow(self.act(self.wide(self.norm(x))))).mean((1, 2)))
+
+
+def test_a_map_with_its_channels_last_is_not_read_as_one_with_its_channels_first() -> None:
+    e, inputs = engine(ChannelsLast()), {"x": torch.zeros(1, 1, 32, 24)}
+    assert [(x.name, x.channels, x.grid) for x in e.layers(inputs)] == [("stem", 6, (8, 6))]
+    with pytest.raises(UsageError, match=r"layer 'narrow' has no spatial map .* returns \(8, 6, 6\)"):
+        e.layer_for("x", inputs, "narrow")
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), nn.Sigmoid()])
+def test_a_norm_or_activation_of_the_output_is_not_where_a_map_is_made(last: nn.Module) -> None:
+    """A segmentation on one grid throughout: the last map before the output is not the output without its softmax."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3, 1, 1), nn.ReLU(), nn.Conv2d(6, 3, 1), last)
+    e = engine(net, task="segmentation", outputs=3)
+    assert e.layer_for("x", {"x": torch.rand(1, 1, 8, 8)}).name == "1"

@@ -457,6 +457,8 @@ class Engine:
         except Exception as error:
             if memory.is_out_of_memory(error):
                 raise
+            if "Checkpoint" in type(error).__name__:
+                raise not_differentiable(self.predictor.name, error) from error
             shapes = ", ".join(f"{k} {tuple(inputs[k].shape[1:])}" for k in self.predictor.inputs)
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(f"{self.predictor.name} failed on inputs {shapes}: {first}") from error

@@ -19,8 +19,9 @@ PASSING = ("Pool", "Dropout", "Identity", "Flatten", "Upsample", "Pad")
 
 # Steps of an autograd graph that treat each value by itself, or each channel: what they return is no new map.
 VALUEWISE = (
-    "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Hardtanh", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh",
-    "Softmax", "LogSoftmax", "LogSigmoid", "Softplus", "NativeBatchNorm", "CudnnBatchNorm", "Clone", "Alias", "ToCopy",
+    "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Hardtanh", "Hardswish", "Hardsigmoid", "Sigmoid",
+    "Tanh", "Softmax", "LogSoftmax", "LogSigmoid", "Softplus", "NativeBatchNorm", "CudnnBatchNorm", "Clone", "Alias",
+    "ToCopy",
 )  # fmt: skip
 
 
@@ -104,6 +105,11 @@ def trace(
         if axes > 1 and len(shape) == 3 and node is not None and not _passes(kinds[name.split("#")[0]])
     }  # fmt: skip
     cut = graph.above(sequences)
+    features = {
+        node for name, shape, node in outputs
+        if node is not None and len(shape) == axes + 2 and kinds[name.split("#")[0]].endswith("Linear")
+    }  # fmt: skip
+    turned = graph.turned(features, axes + 2)
     ends = graph.ends(final)
     found: list[Layer] = []
     seen: dict[Any, int] = {}
@@ -111,7 +117,7 @@ def trace(
         if node is None or len(shape) != axes + 2 or shape[0] != 1 or prod(shape[2:]) <= 1:
             continue
         depends = graph.inputs(node)
-        if not depends:
+        if not depends or node in turned:
             continue
         layer = Layer(
             name, kinds[name.split("#")[0]], shape[1], shape[2:], depends, graph.carries(node), node in ends,
@@ -143,8 +149,8 @@ def choose(layers: Sequence[Layer], input_name: str, *, task: str, several: bool
     if not usable:
         raise UsageError(
             f"no layer with a spatial map depends on input {input_name!r}: a class activation map cannot be made (a "
-            "layer that is given slices or patches as a batch does not count); for a transformer use a method of the family "
-            "'attention', else one that needs no layer, such as integrated_gradients or occlusion"
+            "layer that is given slices or patches as a batch does not count); for a transformer use a method of the "
+            "family 'attention', else one that needs no layer, such as integrated_gradients or occlusion"
         )
     whole = [x for x in usable if not x.tokens]
     if not whole:
@@ -233,12 +239,26 @@ class _Graph:
     def ends(self, final: Any) -> set[Any]:
         """The output's node, and those before it that only norms and activations are between."""
         found = {final}
-        while final is not None and final.name().removesuffix("0").removesuffix("Backward") in VALUEWISE:
+        while final is not None and _step(final) in VALUEWISE:
             before = [p for p in _parents(final) if self.paths[p]]
             if len(before) != 1:
                 break
             final = before[0]
             found.add(final)
+        return found
+
+    def turned(self, features: set[Any], ndim: int) -> set[Any]:
+        """Nodes of tensors whose channels come last, as behind dense layers and layer norms of each place."""
+        found: set[Any] = set()
+        for node in self.order:
+            kind = _step(node)
+            # the norm's own name, not the module's class: some turn the channels to the end and back again
+            norm = kind == "NativeLayerNorm" and len(node._saved_normalized_shape) == 1 and (
+                node._saved_input.ndim == ndim
+            )
+            kept = kind in VALUEWISE or kind in ("Add", "Sub", "Mul", "Roll")
+            if node in features or norm or (kept and any(p in found for p in _parents(node))):
+                found.add(node)
         return found
 
     def above(self, nodes: set[Any]) -> set[Any]:
@@ -248,6 +268,11 @@ class _Graph:
             if node in found:
                 found.update(_parents(node))
         return found
+
+
+def _step(node: Any) -> str:
+    """``"Relu"`` for a node called ReluBackward0."""
+    return str(node.name()).removesuffix("0").removesuffix("Backward")
 
 
 def _parents(node: Any) -> list[Any]:

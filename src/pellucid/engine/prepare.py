@@ -23,7 +23,7 @@ def prepared(module: nn.Module, name: str, device: torch.device, dtype: torch.dt
     except (RuntimeError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{name} cannot be copied ({first}); take off it what is not part of the network (locks, open files, loggers)"
+            f"{name} cannot be copied ({first}); take off it what is no part of the network (a lock, an open file)"
         ) from error
     own.eval().to(device, dtype)
     for part in own.modules():
@@ -46,7 +46,7 @@ def chance(device: torch.device) -> list[Tensor]:
     return states
 
 
-def not_differentiable(name: str, error: RuntimeError) -> ModelError:
+def not_differentiable(name: str, error: Exception) -> ModelError:
     """The error for a backward pass that failed."""
     first = str(error).strip().splitlines()[0]
     if "checkpoint" in f"{type(error).__name__} {first}".lower():
