@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
@@ -153,3 +155,22 @@ def test_cmyk_tiff_is_refused(tmp_path):
     PIL.Image.fromarray(np.zeros((4, 4, 4), np.uint8), "CMYK").save(tmp_path / "a.tif")
     with pytest.raises(InputError, match="SEPARATED"):
         read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pages_that_lead_back_to_themselves_are_refused(tmp_path, big, order):
+    """Found by the damaged bytes of another test: the library that reads TIFF would go round for ever."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2, 4, 4), np.uint8), photometric="minisblack", bigtiff=big, byteorder=order)
+    read(path)
+    with tifffile.TiffFile(path) as file:
+        first, second = (page.offset for page in file.pages)
+    raw = bytearray(path.read_bytes())
+    count, entry, place = ("Q", 20, "Q") if big else ("H", 12, "I")
+    (tags,) = struct.unpack_from(order + count, raw, second)
+    for back in (first, second):
+        struct.pack_into(order + place, raw, second + struct.calcsize(order + count) + tags * entry, back)
+        path.write_bytes(raw)
+        with pytest.raises(InputError, match="lead back to themselves"):
+            read(path)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pellucid.errors import InputError, UsageError
 from pellucid.io.files import PathLike, atomic, content, extension, handle, parsing
 from pellucid.io.image import Image
+from pellucid.io.tiff import check_pages
 
 _ORIENTATION = 274  # the EXIF and TIFF tag
 _DAMAGE = (PIL.Image.DecompressionBombError, tifffile.TiffFileError)
@@ -81,6 +82,7 @@ def _pillow(path: PathLike, data: bytes | None, head: bytes) -> tuple[NDArray[An
 
 
 def _tiff(path: PathLike, data: bytes | None) -> tuple[NDArray[Any], dict[str, Any]]:
+    check_pages(path, data)
     with tifffile.TiffFile(handle(path, data)) as file:
         if not file.series:
             raise InputError(f"{path}: this TIFF holds no picture")
