@@ -195,6 +195,20 @@ def test_an_output_that_changes_is_an_error(method: str, make: type[nn.Module], 
         attributions(problem, as_explainer(method))
 
 
+@pytest.mark.parametrize("method", ["lrp", "guided_backprop"])
+@pytest.mark.parametrize("first", [(), ("saliency",)])
+def test_rules_that_need_no_baseline_prove_the_output_too(method: str, first: tuple[str, ...]) -> None:
+    problem = Problem(Engine(predictor(Draws()), chunk=1), cases(2), [ClassScore(0), ClassScore(2)])
+    for name in first:
+        attributions(problem, as_explainer(name))
+    with pytest.raises(ModelError, match=r"gives .* for case p\d alone and .* under .*: a function that"):
+        attributions(problem, as_explainer(method))
+    engine = Engine(predictor(Net(F.relu)))
+    for _ in range(3):
+        attributions(Problem(engine, cases(2), [ClassScore(0)]), as_explainer(method))
+    assert engine.setup.forwards == 1
+
+
 def test_the_proof_takes_one_pass_for_a_model_and_none_where_the_scores_are_known() -> None:
     engine = Engine(predictor(Net(F.relu)))
     for _ in range(3):

@@ -197,12 +197,27 @@ class Problem:
         assert got.reference_scores is not None
         scores = got.scores.view(b, r, -1).mean(1)
         change = scores - got.reference_scores.view(b, r, -1).mean(1)
-        self._same(scores, change, rule)
+        self.prove(
+            scores, rule, change, "beside a baseline: it mixes the cases of a batch or draws at random, so that their "
+            "difference cannot be followed through it; use integrated_gradients, or mend the model"
+        )  # fmt: skip
         self.learn(scores)
         return got.sums, change
 
-    def _same(self, scores: Tensor, change: Tensor, rule: Callable[[], Any]) -> None:
-        """Raise ModelError if scores ``(B, T)`` under a rule are not the plain ones."""
+    def prove(self, scores: Tensor, rule: Hashable, change: Tensor | None = None, otherwise: str = "") -> None:
+        """Compare the output under a backward rule with the plain one: of all cases where that is known, else of one.
+
+        The plain pass is set-up, made once for a rule and a shape of inputs.
+
+        Args:
+            scores: ``(B, T)``, under the rule.
+            rule: names it.
+            change: ``(B, T)``, what the scores are compared with in size, beside themselves.
+            otherwise: how the sentence goes on after the two numbers.
+
+        Raises:
+            ModelError: the output is another one, so that the rule would explain another model.
+        """
         plain = self._scores
         if plain is None:
             key = (rule, shape_of(self.inputs))
@@ -211,15 +226,14 @@ class Problem:
             plain = self.engine.plain_scores(self.inputs, self.objective)
             self.engine.proven.add(key)
         share = 1e-3 if self.engine.precision in ("float32", "float64") else 0.05
-        found, change = scores[: len(plain)], change[: len(plain)]
-        size = torch.maximum(plain.abs(), change.abs())
+        found = scores[: len(plain)]
+        size = plain.abs() if change is None else torch.maximum(plain.abs(), change[: len(plain)].abs())
         wrong = (found - plain).abs() > share * size + 1e-6
         if wrong.any():
             b, t = (int(i) for i in wrong.nonzero()[0])
             raise ModelError(
                 f"{self.predictor.name} gives {float(plain[b, t]):.6g} for case {self.cases[b].id} alone and "
-                f"{float(found[b, t]):.6g} beside a baseline: it mixes the cases of a batch or draws at random, so "
-                "their difference cannot be followed through it; use integrated_gradients, or mend the model"
+                f"{float(found[b, t]):.6g} {otherwise}"
             )
 
     def next_method(self) -> None:

@@ -10,6 +10,11 @@ from pellucid.engine.calls import see_through
 from pellucid.engine.guided import Guided
 from pellucid.engine.problem import Problem
 
+OTHERWISE = (
+    "under guided backpropagation: a function that it replaces gives another output here, and another model would be "
+    "explained; use saliency"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedBackprop(Explainer):
@@ -52,6 +57,7 @@ class GuidedBackprop(Explainer):
             return modes[-1]
 
         found = problem.engine.gradients(problem.clean, problem.objective, rule=rule)
+        problem.prove(found.scores, (self.name, self.activations), otherwise=OTHERWISE)
         problem.learn(found.scores)
         notes = {"guided": modes[-1].guided, "not_guided": sorted(modes[-1].others)}
         return Result(

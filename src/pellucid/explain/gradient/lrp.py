@@ -21,6 +21,12 @@ LEDGER, DIRECT = " absorbed", " relevance of "  # no input's name begins with a 
 LEAK = 0.01
 
 
+OTHERWISE = (
+    "under the rules of lrp: a function that they replace gives another output here, and another model would be "
+    "explained; use integrated_gradients"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lrp(Explainer):
     """The score, handed back from layer to layer: each divides what arrives among its inputs by what they contributed.
@@ -123,6 +129,7 @@ class Lrp(Explainer):
                 p.used, f"lrp: first={self.first!r} needs a convolution or dense layer that sees input {k!r} itself; "
                 "the model changes it before; use first='same'"
             )  # fmt: skip
+        problem.prove(found.scores, (self.name, self.composite, self.first), otherwise=OTHERWISE)
         problem.learn(found.scores)
         if any(getattr(t, "on", "logit") == "probability" for t in problem.targets):
             unknown.add("probability of the target")
