@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.explainer import Explainer, Result
+from pellucid.core.explainer import Result
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Layout, Site
 from pellucid.errors import UsageError
+from pellucid.explain.attention.base import OfTokens
 from pellucid.explain.attention.caught import (
     Heads,
     Query,
     catch,
-    check_heads,
-    check_query,
-    check_tokens,
     class_rows,
     fuse,
     grids,
@@ -25,7 +23,7 @@ from pellucid.explain.attention.caught import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attention(Explainer):
+class Attention(OfTokens):
     """One attention matrix: the class token's row, or the mean that a token receives where there is no class token.
 
     For every input the last attention that looks at its tokens. The attention of a self-supervised ViT's heads (the
@@ -38,31 +36,13 @@ class Attention(Explainer):
         heads: ``"mean"``, ``"max"``, or the number of a head.
         query: who asks: ``"class"`` token, ``"mean"`` over all tokens, or ``"auto"``, the class token where there is
             one.
-        grid: patches along each axis; found by running the model by default.
-        prefix: number of tokens before the patches; found likewise.
     """
 
     name = "attention"
-    family = "attention"
     source = "caron2021emerging"
-    signed = False
-    needs = ("attention",)
-    targeted = False
-    resolution = "token"
-    passes = "1 F"
     layer: int = -1
     heads: Heads = "mean"
     query: Query = "auto"
-    grid: tuple[int, ...] | None = None
-    prefix: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(self.grid))
-        check_heads(self.heads)
-        check_query(self.query)
-        check_tokens(self.grid, self.prefix)
 
     def attribute(self, problem: Problem) -> Result:
         """The row of the class token, or the mean of the rows."""

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pellucid.core.explainer import Explainer, Result
+from pellucid.core.explainer import Result
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Site
+from pellucid.explain.attention.base import OfTokens
 from pellucid.explain.attention.caught import (
     Heads,
     Query,
     asking,
     back,
     catch,
-    check_heads,
-    check_query,
-    check_tokens,
     fuse,
     grids,
     maps_of,
@@ -27,7 +25,7 @@ from pellucid.explain.attention.caught import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionRollout(Explainer):
+class AttentionRollout(OfTokens):
     """``Π_l (A_l + I)``, rows renormalised: the share of each first token in the class token at the end.
 
     Only the row that is asked for is carried, from the last attention to the first, so that windows need no matrix of
@@ -42,32 +40,14 @@ class AttentionRollout(Explainer):
         stop: one past the last one; all of them by default.
         query: whose row: the ``"class"`` token's, the ``"mean"`` over all tokens, or ``"auto"``, the class token's
             where there is one.
-        grid: patches along each axis; found by running the model by default.
-        prefix: number of tokens before the patches; found likewise.
     """
 
     name = "attention_rollout"
-    family = "attention"
     source = "abnar2020quantifying"
-    signed = False
-    needs = ("attention",)
-    targeted = False
-    resolution = "token"
-    passes = "1 F"
     heads: Heads = "mean"
     start: int = 0
     stop: int | None = None
     query: Query = "auto"
-    grid: tuple[int, ...] | None = None
-    prefix: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(self.grid))
-        check_heads(self.heads)
-        check_query(self.query)
-        check_tokens(self.grid, self.prefix)
 
     def attribute(self, problem: Problem) -> Result:
         """Carry the row back."""

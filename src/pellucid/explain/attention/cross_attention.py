@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.core.explainer import Explainer, Result, require
+from pellucid.core.explainer import Result, require
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Side, Site
 from pellucid.errors import UsageError, nearest
-from pellucid.explain.attention.caught import Caught, Heads, catch, check_heads, check_tokens, fuse, grids, maps_of
+from pellucid.explain.attention.base import OfTokens
+from pellucid.explain.attention.caught import Caught, Heads, catch, fuse, grids, maps_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossAttention(Explainer):
+class CrossAttention(OfTokens):
     """How much each token of one input was asked by the tokens of the others: the mean over those that ask.
 
     In a cross-attention these are all rows; in an attention over one sequence of all inputs, the block of the matrix
@@ -30,34 +31,22 @@ class CrossAttention(Explainer):
             or the number of a column of the table.
         layer: which of the attentions in which an input is asked by another; the mean of all by default.
         heads: ``"mean"``, ``"max"``, or the number of a head.
-        grid: patches along each axis; found by running the model by default.
-        prefix: number of tokens before the patches; found likewise.
     """
 
     name = "cross_attention"
-    family = "attention"
     source = "chen2021multimodal"
-    signed = False
     needs = ("attention", "several_inputs")
-    targeted = False
-    resolution = "token"
-    passes = "1 F"
     asking: str | None = None
     at: int | tuple[int, ...] | None = None
     layer: int | None = None
     heads: Heads = "mean"
-    grid: tuple[int, ...] | None = None
-    prefix: int | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(self.grid))
+        super().__post_init__()
         if self.at is not None:
             object.__setattr__(self, "at", (self.at,) if isinstance(self.at, int) else tuple(self.at))
         require(self.at is None or self.asking is not None, f"at={self.at}: say of which input with asking='…'")
-        check_heads(self.heads)
-        check_tokens(self.grid, self.prefix)
 
     def attribute(self, problem: Problem) -> Result:
         """The mean of the rows of the other inputs."""

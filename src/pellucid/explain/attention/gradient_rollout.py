@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from pellucid.core.explainer import Explainer, Result
+from pellucid.core.explainer import Result
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Site
+from pellucid.explain.attention.base import OfTokens
 from pellucid.explain.attention.caught import (
     Query,
     asking,
     back,
     catch,
-    check_query,
-    check_tokens,
     grids,
     maps_of,
     within,
@@ -23,7 +22,7 @@ from pellucid.explain.attention.caught import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientRollout(Explainer):
+class GradientRollout(OfTokens):
     """``Π_l (I + Ā_l) − I`` with ``Ā = mean_h (∂y/∂A ∘ A)⁺``: what the class token took, where it spoke for the target.
 
     The row of the class token, or the mean of the rows. The identity, what a token keeps of itself, is not shown: for
@@ -37,29 +36,16 @@ class GradientRollout(Explainer):
         stop: one past the last one; all of them by default.
         query: whose row: the ``"class"`` token's, the ``"mean"`` over all tokens, or ``"auto"``, the class token's
             where there is one.
-        grid: patches along each axis; found by running the model by default.
-        prefix: number of tokens before the patches; found likewise.
     """
 
     name = "gradient_rollout"
-    family = "attention"
     source = "chefer2021generic"
-    signed = False
     needs = ("attention", "gradient")
-    resolution = "token"
+    targeted = True
     passes = "1 F, T B"
     start: int = 0
     stop: int | None = None
     query: Query = "auto"
-    grid: tuple[int, ...] | None = None
-    prefix: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        if self.grid is not None:
-            object.__setattr__(self, "grid", tuple(self.grid))
-        check_query(self.query)
-        check_tokens(self.grid, self.prefix)
 
     def attribute(self, problem: Problem) -> Result:
         """Carry the row back, what it gained beside the identity."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.core.explainer import Explainer, Result, require
-from pellucid.core.fill import as_fill
-from pellucid.core.region import COMPACTNESS, SEGMENTS, check_split
+from pellucid.core.explainer import Result, require
 from pellucid.engine.game import Game
 from pellucid.engine.problem import Problem
+from pellucid.explain.features import OfFeatures
 from pellucid.explain.surrogate import LEAST, Fit, evaluations, fit, relative
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lime(Explainer):
+class Lime(OfFeatures):
     """The coefficients of a linear model that imitates the model while features come and go.
 
     Every feature is kept with probability 1/2; a coalition ``z`` weighs ``exp(−d² / (2 kernel_width²))``, with ``d``
@@ -33,12 +31,6 @@ class Lime(Explainer):
     ribeiro2016why.
 
     Attributes:
-        groups: ``"superpixels"``, ``"cubes"``, ``"blocks"``, ``"modality"`` or a region of the case; a table's columns
-            are features singly.
-        segments: about how many superpixels or cubes of each picture.
-        compactness: of superpixels.
-        side: of a block in pixels; an eighth of the longest axis by default.
-        fill: what stands in for a feature that is absent (a Fill); a table's column has its training mean.
         samples: coalitions, one forward each; 6 per feature by default.
         alpha: of the ridge; 0 for least squares.
         kernel_width: of the weights; the smaller, the more local.
@@ -49,14 +41,7 @@ class Lime(Explainer):
     family = "perturbation"
     source = "ribeiro2016why"
     stochastic = True
-    needs = ()
-    resolution = "feature"
     passes = "1 + S F"
-    groups: str = "superpixels"
-    segments: int = SEGMENTS
-    compactness: float = COMPACTNESS
-    side: int | None = None
-    fill: Any = "mean"
     samples: int | None = None
     alpha: float = 1.0
     kernel_width: float = 0.25
@@ -64,8 +49,7 @@ class Lime(Explainer):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        object.__setattr__(self, "fill", as_fill(self.fill))
-        check_split(side=self.side, segments=self.segments, compactness=self.compactness)
+        super().__post_init__()
         require(self.samples is None or self.samples >= 1, f"samples={self.samples}: give 1 or more")
         require(isfinite(self.alpha) and self.alpha >= 0, f"alpha={self.alpha}: give 0 or more")
         require(
@@ -75,10 +59,7 @@ class Lime(Explainer):
 
     def attribute(self, problem: Problem) -> Result:
         """Draw, evaluate, fit."""
-        game = Game.of(
-            problem, by=self.groups, fill=self.fill, side=self.side, segments=self.segments,
-            compactness=self.compactness,
-        )  # fmt: skip
+        game = self.game(problem)
         drawn = [self._coalitions(problem, game, b) for b in range(len(problem))]
         clean = game.full.cpu().double()
         answers = game.value(drawn)

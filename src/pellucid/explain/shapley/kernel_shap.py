@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.core.explainer import Explainer, Result, require
-from pellucid.core.fill import as_fill
-from pellucid.core.region import COMPACTNESS, SEGMENTS, check_split
+from pellucid.core.explainer import Result, require
 from pellucid.engine.game import Game
 from pellucid.engine.problem import Problem
+from pellucid.explain.features import OfFeatures
 from pellucid.explain.shapley.coalitions import Pairs, leverage_pairs
 from pellucid.explain.surrogate import LEAST, evaluations, fit, relative
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelShap(Explainer):
+class KernelShap(OfFeatures):
     """Shapley values of the features of all inputs in one game, by weighted regression on coalitions.
 
     ``φ`` minimises ``Σ_S w(|S|) (v(S) − v(∅) − Σ_{i∈S} φ_i)²`` with ``w(s) = (M−1) / (C(M,s) s (M−s))``, under
@@ -33,12 +31,6 @@ class KernelShap(Explainer):
     lundberg2017unified; the sampling: musco2025provably.
 
     Attributes:
-        groups: ``"superpixels"``, ``"cubes"``, ``"blocks"``, ``"modality"`` or a region of the case; a table's columns
-            are features singly.
-        segments: about how many superpixels or cubes of each picture.
-        compactness: of superpixels.
-        side: of a block in pixels; an eighth of the longest axis by default.
-        fill: what stands in for a feature that is absent (a Fill); a table's column has its training mean.
         samples: coalitions, one forward each; 6 per feature by default.
         force: take fewer than 4 per feature.
     """
@@ -48,29 +40,18 @@ class KernelShap(Explainer):
     source = "lundberg2017unified"
     complete = "exact"
     stochastic = True
-    needs = ()
-    resolution = "feature"
     passes = "2 + S F"
-    groups: str = "superpixels"
-    segments: int = SEGMENTS
-    compactness: float = COMPACTNESS
-    side: int | None = None
-    fill: Any = "mean"
     samples: int | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
         """Check the options."""
-        object.__setattr__(self, "fill", as_fill(self.fill))
-        check_split(side=self.side, segments=self.segments, compactness=self.compactness)
+        super().__post_init__()
         require(self.samples is None or self.samples >= 2, f"samples={self.samples}: give 2 or more")
 
     def attribute(self, problem: Problem) -> Result:
         """Draw, evaluate, solve."""
-        game = Game.of(
-            problem, by=self.groups, fill=self.fill, side=self.side, segments=self.segments,
-            compactness=self.compactness,
-        )  # fmt: skip
+        game = self.game(problem)
         pairs = [self._pairs(problem, game, b) for b in range(len(problem))]
         whole, nothing = game.full.cpu().double(), game.empty.cpu().double()
         answers = game.value([torch.cat([p.sets, ~p.sets]) for p in pairs])
