@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import textwrap
 import time
@@ -177,12 +178,13 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the nets are so small that threads wait for each other longer than they work
     if not args.data.is_dir():
         print(f"{args.data} is not there: synthetic data instead", file=sys.stderr)
     everything = {**REAL, **SYNTHETIC}
     for name in args.works.split(",") if args.works else REAL if args.data.is_dir() else SYNTHETIC:
         print(name, file=sys.stderr)
+        # most nets are so small that threads wait for each other longer than they work
+        torch.set_num_threads(os.cpu_count() or 1 if name == "brain" else 1)
         work = everything[name](args.data, args.out / "models" / name)
         for family, names in fitting(work).items():
             if args.families and family not in args.families.split(","):
