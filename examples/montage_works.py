@@ -168,9 +168,11 @@ def brain(data: Path, keep: Path) -> Work:
         options={
             "integrated_gradients": {"n_steps": 8}, "expected_gradients": {"n_steps": 4},
             "smoothgrad": {"samples": 4}, "vargrad": {"samples": 4}, "gradient_shap": {"samples": 4},
-            "occlusion": {"window": 24, "stride": 20}, "feature_ablation": structures,
-            "rise": {"samples": 48, "grid": 3, "force": True}, "lime": structures, "kernel_shap": structures,
-            "partition_shap": {"evaluations": 32, "force": True},
+            "score_cam": {"channels": 3}, "ablation_cam": {"channels": 3},
+            "occlusion": {"window": 32, "stride": 32}, "feature_ablation": structures,
+            "rise": {"samples": 16, "grid": 2, "force": True}, "lime": {**structures, "samples": 24, "force": True},
+            "kernel_shap": {**structures, "samples": 24, "force": True},
+            "partition_shap": {"evaluations": 16, "force": True},
         },
     )  # fmt: skip
 
