@@ -28,6 +28,7 @@ from montage_works import REAL, SYNTHETIC, Work
 
 from pellucid import Attribution, Case, Predictor, explain_many, methods
 from pellucid.errors import PellucidError
+from pellucid.report.planes import Plane, planes
 
 CONTROLS = ("random", "edge")
 
@@ -38,18 +39,19 @@ def outline(work: Work, case: Case) -> np.ndarray:
     return np.asarray(case.region(name) if label is None else case.region(name, label)).astype(float)
 
 
-def cut(case: Case, shape: np.ndarray, m: Any) -> np.ndarray:
-    """What is shown: a picture as it is; of a volume, the axial plane with most of the outline, front at the top."""
-    m = np.asarray(m)
-    if len(case.spatial) == 2:
-        return m
-    return m[:, :, int(shape.sum((0, 1)).argmax())].T[::-1]
+def cut(case: Case, shape: np.ndarray, m: Any) -> Plane:
+    """What is shown: a picture as it is; of a volume the axial plane through the middle of the outline."""
+    at = None
+    if len(case.spatial) == 3 and shape.any():
+        at = tuple(int(v) for v in np.median(np.argwhere(shape > 0), axis=0))
+    found = planes(np.asarray(m), ndim=len(case.spatial), at=at, geometry=case.geometry, spacing=case.spacing)
+    return found[0] if case.geometry is not None else found[-1]
 
 
-def aspect(case: Case) -> float:
+def aspect(plane: Plane) -> float:
     """Height of a pixel over its width."""
-    spacing = case.spacing or (1.0,) * len(case.spatial)
-    return spacing[0] / spacing[1] if len(case.spatial) == 2 else spacing[1] / spacing[0]
+    (rows, columns), (high, wide) = plane.values.shape[:2], plane.size
+    return (high / rows) / (wide / columns)
 
 
 def draw(axis: Any, m: np.ndarray, attribution: Attribution, shape: np.ndarray, ratio: float) -> None:
@@ -110,9 +112,13 @@ def sheet(work: Work, title: str, names: list[str], path: Path) -> None:
     )  # fmt: skip
     for line, (case, name) in zip(axes, rows):
         whole = outline(work, case)
-        shape = cut(case, whole, whole)
+        shape = cut(case, whole, whole).values
         low, high = case.meta.get("window", (None, None))
-        line[0].imshow(cut(case, whole, case.inputs[name][0]), cmap="gray", vmin=low, vmax=high, aspect=aspect(case))
+        shown = cut(case, whole, case.inputs[name][0])
+        line[0].imshow(shown.values, cmap="gray", vmin=low, vmax=high, aspect=aspect(shown))
+        for letter, x, y in zip(shown.edges, (0.03, 0.97, 0.5, 0.5), (0.5, 0.5, 0.96, 0.04)):
+            look = {"color": "#ff8c1a", "fontsize": 7, "ha": "center", "va": "center"}
+            line[0].text(x, y, letter, transform=line[0].transAxes, **look)
         line[0].contour(shape, levels=[0.5], colors="#ff8c1a", linewidths=0.8)
         score = next((a.score for (c, _), a in found.items() if c == case.id and isinstance(a, Attribution)), None)
         line[0].set_ylabel(f"{name}   f(x) = {score:.3g}" if score is not None else name, fontsize=8)
@@ -122,7 +128,7 @@ def sheet(work: Work, title: str, names: list[str], path: Path) -> None:
                 sentence = textwrap.fill(a, 26)
                 axis.text(0.5, 0.5, sentence, ha="center", va="center", fontsize=6, transform=axis.transAxes)
             elif name in a.maps:
-                draw(axis, cut(case, whole, a.spatial(name)), a, shape, aspect(case))
+                draw(axis, cut(case, whole, a.spatial(name)).values, a, shape, aspect(shown))
             else:
                 axis.text(0.5, 0.5, "no map", ha="center", fontsize=8, transform=axis.transAxes)
     for axis, label in zip(axes[0], ["input", *names]):
