@@ -163,7 +163,7 @@ def brain(data: Path, keep: Path) -> Work:
     cases = [replace(c, regions={"structures": m}) for c, m in zip(cases, labels)]
     structures = {"groups": "structures"}
     return Work(
-        predictor=predictor, cases=cases, background=cases[:1], target=pc.RegionScore("Cerebral-White-Matter"),
+        predictor=predictor, cases=cases, background=[], target=pc.RegionScore("Cerebral-White-Matter"),
         outline=("structures", CLASSES.index("Cerebral-White-Matter")), offers=CONVOLUTIONAL,
         options={
             "integrated_gradients": {"n_steps": 8}, "expected_gradients": {"n_steps": 4},
