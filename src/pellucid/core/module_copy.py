@@ -21,17 +21,18 @@ def copied(module: nn.Module) -> nn.Module:
     """
     known: dict[int, Any] = {
         id(t): t.detach().clone()
-        for part in module.modules() for value in vars(part).values() for t in _tensors(value) if t.grad_fn is not None
+        for part in module.modules() for value in vars(part).values() for t in tensors(value) if t.grad_fn is not None
     }  # fmt: skip
     with torch.no_grad():  # else the weights of a scripted module's copy remember where they came from
         return copy.deepcopy(module, known)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value, in its lists, tuples and dicts too."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for v in value:
-            yield from _tensors(v)
+            yield from tensors(v)
     elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+        yield from tensors(list(value.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,17 +36,6 @@ def plain_form(
 def name_of(func: Callable[..., Any]) -> str:
     """``"add"`` for ``torch.add``, ``Tensor.__add__`` and ``torch.ops.aten.add.Tensor``."""
     return str(getattr(func, "__name__", func)).split(".")[0].strip("_")
-
-
-def tensors(values: Any) -> Iterator[Tensor]:
-    """The tensors among arguments, in lists and dicts too."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, list | tuple):
-        for v in values:
-            yield from tensors(v)
-    elif isinstance(values, dict):
-        yield from tensors(list(values.values()))
 
 
 def computed(value: Any) -> bool:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pellucid.engine.calls import computed, name_of, plain_form, tensors
+from pellucid.core.module_copy import tensors
+from pellucid.engine.calls import computed, name_of, plain_form
 from pellucid.engine.relevance_first import DivideFirst, Picture
 from pellucid.engine.relevance_names import (
     AFFINE,

@@ -10,22 +10,20 @@ from torch import Tensor
 from pellucid.core.explainer import Result
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Site
-from pellucid.explain.attention.base import OfTokens
+from pellucid.explain.attention.base import Rollout
 from pellucid.explain.attention.caught import (
     Heads,
-    Query,
     asking,
     back,
     catch,
     fuse,
-    grids,
     maps_of,
     within,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionRollout(OfTokens):
+class AttentionRollout(Rollout):
     """``Π_l (A_l + I)``, rows renormalised: the share of each first token in the class token at the end.
 
     Only the row that is asked for is carried, from the last attention to the first, so that windows need no matrix of
@@ -36,18 +34,11 @@ class AttentionRollout(OfTokens):
 
     Attributes:
         heads: ``"mean"``, ``"max"``, or the number of a head.
-        start: the first attention that counts.
-        stop: one past the last one; all of them by default.
-        query: whose row: the ``"class"`` token's, the ``"mean"`` over all tokens, or ``"auto"``, the class token's
-            where there is one.
     """
 
     name = "attention_rollout"
     source = "abnar2020quantifying"
     heads: Heads = "mean"
-    start: int = 0
-    stop: int | None = None
-    query: Query = "auto"
 
     def attribute(self, problem: Problem) -> Result:
         """Carry the row back."""
@@ -64,13 +55,7 @@ class AttentionRollout(OfTokens):
         back(got.layout, row, step)
         values = row[:, None].expand(-1, len(problem.targets), -1)
         maps = maps_of(problem, values, got.layout.first)
-        names = [got.layout.sites[i].name for i in chosen]
-        return Result(
-            maps,
-            notes={
-                "attentions": names, "query": words, "grid": grids(got.layout.first), "skipped": got.layout.skipped
-            },
-        )  # fmt: skip
+        return self.result(maps, got.layout, chosen, words)
 
 
 def roll(row: Tensor, site: Site, matrix: Tensor) -> None:

@@ -9,20 +9,18 @@ import torch
 from pellucid.core.explainer import Result
 from pellucid.engine.problem import Problem
 from pellucid.engine.tokens import Site
-from pellucid.explain.attention.base import OfTokens
+from pellucid.explain.attention.base import Rollout
 from pellucid.explain.attention.caught import (
-    Query,
     asking,
     back,
     catch,
-    grids,
     maps_of,
     within,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientRollout(OfTokens):
+class GradientRollout(Rollout):
     """``Π_l (I + Ā_l) − I`` with ``Ā = mean_h (∂y/∂A ∘ A)⁺``: what the class token took, where it spoke for the target.
 
     The row of the class token, or the mean of the rows. The identity, what a token keeps of itself, is not shown: for
@@ -30,12 +28,6 @@ class GradientRollout(OfTokens):
     source treats it so within one sequence, and normalises it between two).
 
     Budget: 1 forward, 1 backward per target down to the first attention. Source: chefer2021generic.
-
-    Attributes:
-        start: the first attention that counts.
-        stop: one past the last one; all of them by default.
-        query: whose row: the ``"class"`` token's, the ``"mean"`` over all tokens, or ``"auto"``, the class token's
-            where there is one.
     """
 
     name = "gradient_rollout"
@@ -43,9 +35,6 @@ class GradientRollout(OfTokens):
     needs = ("attention", "gradient")
     targeted = True
     passes = "1 F, T B"
-    start: int = 0
-    stop: int | None = None
-    query: Query = "auto"
 
     def attribute(self, problem: Problem) -> Result:
         """Carry the row back, what it gained beside the identity."""
@@ -68,10 +57,4 @@ class GradientRollout(OfTokens):
             both[1].index_add_(2, columns.flatten(), gained.flatten(2))
 
         back(got.layout, both, step)
-        names = [got.layout.sites[i].name for i in chosen]
-        return Result(
-            maps_of(problem, both[1], got.layout.first),
-            notes={
-                "attentions": names, "query": words, "grid": grids(got.layout.first), "skipped": got.layout.skipped
-            },
-        )  # fmt: skip
+        return self.result(maps_of(problem, both[1], got.layout.first), got.layout, chosen, words)
