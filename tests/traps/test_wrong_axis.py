@@ -21,6 +21,6 @@ def test_classes_have_their_own_maps(method: str) -> None:
     for row in explain(method, F.predictor(), F.cases(2), targets):
         assert [a.target["index"] for a in row] == [0, 1, 2]
         flat = torch.stack([a.spatial("ct").flatten() for a in row])
+        flat = flat - flat.mean(1, keepdim=True)  # what all places have in common says nothing of a class
         cosine = torch.nn.functional.cosine_similarity(flat[:, None], flat[None], dim=2)
-        # maps made of the same few channels are alike, but not the same
-        assert float((cosine - torch.eye(3)).abs().max()) < 0.9999
+        assert float((cosine - torch.eye(3)).abs().max()) < 0.999
