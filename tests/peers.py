@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
+import numpy
+
 
 class _Empty(ModuleType):
     """A module of which any class can be imported; the classes are nobody's."""
@@ -58,7 +60,12 @@ def without_torchvision() -> Iterator[None]:
 
 
 def peer(name: str) -> ModuleType:
-    """A peer's module, such as ``"pytorch_grad_cam"`` or ``"zennit.composites"``."""
+    """A peer's module, such as ``"pytorch_grad_cam"`` or ``"zennit.composites"``.
+
+    Quantus calls ``numpy.trapz``, which NumPy 2.4 no longer has: it is lent its successor under the old name.
+    """
+    if name.split(".", maxsplit=1)[0] == "quantus" and not hasattr(numpy, "trapz"):
+        setattr(numpy, "trapz", numpy.trapezoid)  # noqa: B010, its name is gone on purpose
     if name not in sys.modules:
         with without_torchvision():
             importlib.import_module(name)

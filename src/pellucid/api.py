@@ -28,6 +28,7 @@ from pellucid.explain.make import as_explainer, attributions
 from pellucid.nets import NETWORKS
 
 BATCH = 8
+CONTROLS = ("random", "edge")
 ENGINE_OPTIONS = ("device", "precision", "memory", "chunk")
 
 
@@ -159,7 +160,8 @@ def explain_iter(
                         for e in explainers for t, target in enumerate(asked)
                     ]  # fmt: skip
                     evidence = Evidence(
-                        engine, case, mine, problem.objective.bound[b] or [], again, thresholds=limits, seed=seed
+                        engine, case, mine, problem.objective.bound[b] or [], again, thresholds=limits, seed=seed,
+                        controls=controls(asked, seed),
                     )
                     mine = verdicts.full(evidence)
                 else:
@@ -176,12 +178,23 @@ def reexplain(
     target's place among them.
     """
 
-    def again(engine: Engine, cases: Sequence[Case], bound: Sequence[Any]) -> list[Attribution]:
+    own = seed
+
+    def again(
+        engine: Engine, cases: Sequence[Case], bound: Sequence[Any], *, seed: int | None = None
+    ) -> list[Attribution]:
         frozen = [[bound[place]] for _ in cases]
-        problem = Problem(engine, cases, [target], seed=seed, background=background, frozen=frozen)
+        problem = Problem(
+            engine, cases, [target], seed=own if seed is None else seed, background=background, frozen=frozen
+        )
         return [row[0] for row in attributions(problem, explainer)]
 
     return again
+
+
+def controls(targets: Sequence[Target], seed: int) -> dict[str, Explain]:
+    """How the controls' maps are made, by name: what every map has to beat."""
+    return {name: reexplain(as_explainer(name), targets[0], 0, seed=seed) for name in CONTROLS}
 
 
 def evaluate(
@@ -250,7 +263,10 @@ def evidence_of(
             again.append(_cannot(a.method))
     problem = Problem(engine, [case], targets)
     problem.bind()
-    return Evidence(engine, case, maps, problem.objective.bound[0] or [], again, background=background, **options)
+    return Evidence(
+        engine, case, maps, problem.objective.bound[0] or [], again, background=background,
+        **{"controls": controls(targets, int(options.get("seed", 0))), **options},
+    )
 
 
 def _cannot(method: str) -> Callable[..., list[Attribution]]:
@@ -358,7 +374,7 @@ def metrics() -> pd.DataFrame:
     rows = [
         {
             "name": n, "question": c.question, "direction": c.direction, "low": c.low, "high": c.high,
-            "unit": c.unit, "needs": ", ".join(c.needs) or "the map", "source": c.source,
+            "unit": c.unit, "needs": ", ".join(c.needs) or "the map", "scale_free": c.scale_free, "source": c.source,
             "summary": (c.__doc__ or "").strip().splitlines()[0],
         }
         for n, c in METRICS.items()

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import bootstrap, wilcoxon
 
 from pellucid.errors import UsageError
-from pellucid.evaluate.compare import compare, holm
+from pellucid.evaluate.cohort.compare import compare, holm
 
 
 def table(values: dict[str, np.ndarray], metric: str = "dice", groups=None, target="t") -> pd.DataFrame:

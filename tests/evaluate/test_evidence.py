@@ -17,10 +17,10 @@ from pellucid.core.target import ClassScore
 from pellucid.core.verdict import Thresholds
 from pellucid.engine import Engine
 from pellucid.errors import InputError, ModelError, UsageError
-from pellucid.evaluate.copies import copies
 from pellucid.evaluate.evidence import Evidence
-from pellucid.evaluate.randomise import randomise, randomised
 from pellucid.evaluate.run import as_metric, base_name, labels, score_table
+from pellucid.evaluate.shared.copies import copies
+from pellucid.evaluate.shared.randomise import randomise, randomised
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.verdicts import full
 
@@ -73,12 +73,13 @@ def test_noisy_copies_cost_one_explanation_each_and_serve_metric_and_verdict():
     metric = as_metric("stability_pearson")
     assert rows(lambda: e.view(0).scores([metric])) == 2  # one forward per draw gives score and gradient
     assert rows(lambda: e.noisy(0)) == 0
-    assert rows(lambda: full(e)) == 1  # only the random model's map is new
+    # New: the random model's map, the controls (one pass each) and the curves of all three (steps=6), with both ends.
+    assert rows(lambda: full(e)) == 1 + 2 + 3 * 2 * 5 + 2
     assert rows(lambda: e.view(0).scores([as_metric("max_sensitivity")])) == 3
 
 
 def test_the_random_model_is_made_once_per_engine_and_seed(monkeypatch):
-    from pellucid.evaluate import randomise as module
+    from pellucid.evaluate.shared import randomise as module
 
     made = []
     original = module.randomise
@@ -229,7 +230,7 @@ def test_maps_without_images_or_with_nan_have_no_curve_and_cost_nothing():
     broken = attribution(w.case, {"im0": torch.full((1, 10, 12), math.nan)})
     fine = attribution(w.case, {"im0": torch.rand(1, 10, 12)})
     e = of(w.predictor, w.case, [only, broken, fine], steps=4)
-    assert rows(lambda: e.curves) == 2 * 3 + 2
+    assert rows(e.ranked) == 2 * 3 + 2
     found = [e.view(i).scores(CURVES)["aopc"] for i in range(3)]
     assert "no map of an image" in found[0].reason and "NaN" in found[1].reason and math.isfinite(found[2].value)
 
@@ -323,7 +324,7 @@ def test_names_of_metrics_and_options():
 def test_a_method_that_cannot_be_repeated_leaves_a_reason_not_a_crash():
     w = world("classification 2-D")
     a = explain(w.predictor, w.case, method="saliency").replace(method="drawn_by_hand")
-    found = score_table(evidence_of(Engine(w.predictor), w.case, [a]), [as_metric("stability_pearson"), as_metric("gini")])
+    found, _ = score_table(evidence_of(Engine(w.predictor), w.case, [a]), [as_metric("stability_pearson"), as_metric("gini")])
     assert math.isnan(found[0]["value"]) and "drawn_by_hand" in found[0]["reason"]
     assert math.isfinite(found[1]["value"])
 
@@ -348,7 +349,7 @@ def test_the_table_of_scores():
     w = world("classification 2-D")
     case = w.case.replace(group="patient-7", regions={})
     maps = explain_many(w.predictor, [case], methods=["saliency", "random"], targets=[ClassScore("b"), 0])
-    table = score_table(evidence_of(Engine(w.predictor), case, maps), [as_metric("gini"), as_metric("dice")])
+    table, _ = score_table(evidence_of(Engine(w.predictor), case, maps), [as_metric("gini"), as_metric("dice")])
     assert len(table) == 8
     assert {r["group"] for r in table} == {"patient-7"} and {r["method"] for r in table} == {"saliency", "random"}
     assert {(r["target_index"], r["target"]) for r in table} == {(1, "b"), (0, "a")}

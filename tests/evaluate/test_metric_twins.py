@@ -172,7 +172,7 @@ def test_shares_equal_brute_force_over_all_orders():
 
 
 def test_shapley_of_four_inputs_adds_up_and_equals_the_orders():
-    from pellucid.evaluate.subsets import Subsets
+    from pellucid.evaluate.shared.subsets import Subsets
 
     values = torch.from_numpy(RNG.normal(size=16))
     s = Subsets(("a", "b", "c", "d"), values)

@@ -75,7 +75,7 @@ def test_explain_ones_own_picture(net: Path, picture: Path, tmp_path: Path) -> N
     rows = json.loads(printed)
     assert [r["method"] for r in rows] == ["saliency", "grad_cam"]
     assert rows[0]["target"]["label"] == "yes"
-    assert set(rows[0]["checks"]) == {"finite", "not_empty", "not_flat", "complete", "stable", "sane"}
+    assert set(rows[0]["checks"]) == {"finite", "not_empty", "not_flat", "complete", "stable", "sane", "better"}
     for row in rows:
         for file in row["files"]:
             assert (out / file).stat().st_size > 0

@@ -14,7 +14,7 @@ from metric_worlds import linear_world
 from pellucid.api import evidence_of, explain
 from pellucid.core.metric import METRICS
 from pellucid.engine import Engine
-from pellucid.evaluate.compare import compare
+from pellucid.evaluate.cohort.compare import compare
 from pellucid.evaluate.run import as_metric, score_table
 
 ASKED = [n for n, c in METRICS.items() if c.question in ("faithfulness", "plausibility", "sanity")]
@@ -33,7 +33,7 @@ def found() -> pd.DataFrame:
         x[0, 9:14, 9:14] = 1
         one = case.replace(id=f"c{i}", group=f"p{i}", inputs={"x": x})
         maps = [explain(predictor, one, method=m, target=1) for m in METHODS]
-        rows += score_table(evidence_of(engine, one, maps), [as_metric(n) for n in ASKED])
+        rows += score_table(evidence_of(engine, one, maps), [as_metric(n) for n in ASKED])[0]
     return compare(pd.DataFrame(rows), n_boot=500)
 
 

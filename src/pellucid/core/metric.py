@@ -13,13 +13,27 @@ from pellucid.types import Direction
 if TYPE_CHECKING:
     from pellucid.evaluate.evidence import View
 
+QUESTIONS = (
+    "faithfulness", "plausibility", "certainty", "stability", "sanity", "axiom", "complexity", "modality", "cost",
+)  # fmt: skip
+NEEDS = ("region", "model", "explainer", "inputs", "cohort", "shuffled")
+
 
 @dataclass(frozen=True)
 class Score:
-    """One number, or NaN with the reason why there is none."""
+    """One number, or NaN with the reason why there is none.
+
+    Attributes:
+        value: the number.
+        reason: why it is NaN; empty otherwise.
+        parts: what it was reduced from, where that is worth showing: ``(name, position, value)``, such as the
+            similarity after each layer of a cascade (``("layer4.1.conv2", 3, 0.41)``). A run keeps them in the table
+            ``details``.
+    """
 
     value: float
     reason: str = ""
+    parts: tuple[tuple[str, float, float], ...] = ()
 
     @staticmethod
     def undefined(reason: str) -> Score:
@@ -36,12 +50,14 @@ class Metric(ABC):
 
     Class attributes:
         name: registered name.
-        question: ``faithfulness``, ``plausibility``, ``stability``, ``sanity``, ``complexity`` or ``modality``.
+        question: one of :data:`QUESTIONS`.
         direction: which way is better: ``"higher"``, ``"lower"`` or ``"none"``.
         low, high: the range of the values.
         unit: of the values, ``""`` for a pure number.
         needs: ``"region"`` (a mask to compare with), ``"model"`` (passes), ``"explainer"`` (re-explains), ``"inputs"``
-            (two or more inputs).
+            (two or more inputs), ``"cohort"`` (other cases), ``"shuffled"`` (a model trained on shuffled labels).
+        per_input: whether there is one number for each input instead of one for the map.
+        scale_free: whether a positive factor on the map leaves the number as it is.
         source: citation key in ``docs/references.bib``.
     """
 
@@ -52,6 +68,8 @@ class Metric(ABC):
     high: ClassVar[float] = math.inf
     unit: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    per_input: ClassVar[bool] = False
+    scale_free: ClassVar[bool] = True
     source: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:

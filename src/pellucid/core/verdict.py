@@ -21,6 +21,7 @@ class Thresholds:
         complete: largest relative completeness error, ``|ΣA − (f(x) − f(x'))| / |f(x) − f(x')|``.
         stable: least Pearson r between the map and the maps of noisy copies of the input.
         sane: largest similarity (Spearman ρ of the magnitudes) to the map of a model with random weights.
+        better: least margin by which a map beats the controls in the area between its insertion and deletion curves.
         noise: sd of the noise, as a share of the input's range.
         draws: noisy copies per verdict.
     """
@@ -29,6 +30,7 @@ class Thresholds:
     complete: float = 0.01
     stable: float = 0.95
     sane: float = 0.5
+    better: float = 0.0
     noise: float = 0.01
     draws: int = 2
 

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
-from pellucid.core.fill import as_fill
+from pellucid.core.fill import Fill, as_fill
 from pellucid.core.target import Bound, Target, as_target
 from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import Engine
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, PellucidError, UsageError
-from pellucid.evaluate.copies import copies
-from pellucid.evaluate.curves import Curves, curves
-from pellucid.evaluate.randomise import randomised
-from pellucid.evaluate.subsets import Subsets, subsets
+from pellucid.evaluate.shared.copies import copies
+from pellucid.evaluate.shared.curves import Curves, curves
+from pellucid.evaluate.shared.plan import Plan
+from pellucid.evaluate.shared.randomise import randomised
+from pellucid.evaluate.shared.scorer import Scorer
+from pellucid.evaluate.shared.subsets import Subsets, subsets
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
 
-Explain = Callable[[Engine, Sequence[Case], Sequence[Bound]], list[Attribution]]
-"""Explains cases again as a map was made. The bound targets are those of the clean case: class and region stay."""
 
+class Explain(Protocol):
+    """Explains cases again as a map was made.
+
+    The bound targets are those of the clean case: class and region stay. ``seed`` replaces the method's own.
+    """
+
+    def __call__(
+        self, engine: Engine, cases: Sequence[Case], bound: Sequence[Bound], *, seed: int | None = None
+    ) -> list[Attribution]:
+        """One Attribution per case."""
+
+
+V = TypeVar("V")
 OPTIONS = ("region", "steps", "fill", "thresholds", "seed")
 JITTER, JITTERS = 0.1, 3  # of max-sensitivity (yeh2019infidelity)
 
@@ -49,6 +63,7 @@ class Evidence:
         thresholds: of the verdicts; ``noise`` and ``draws`` are those of the noisy copies.
         seed: of everything random here: ties, noise, random weights.
         background: cases whose mean is the fill ``"cohort"``.
+        controls: how the maps are made that every map has to beat (``random``, ``edge``), by name.
 
     Raises:
         UsageError: numbers of maps, targets and explainers that do not fit, fewer than two steps.
@@ -69,6 +84,7 @@ class Evidence:
         thresholds: Thresholds | None = None,
         seed: int = 0,
         background: Sequence[Case] = (),
+        controls: Mapping[str, Explain] | None = None,
     ) -> None:
         if not maps or not bound or len(maps) % len(bound) or len(again) != len(maps):
             raise UsageError(
@@ -79,9 +95,9 @@ class Evidence:
             raise UsageError(f"steps={steps}: a curve needs 2 or more")
         self.engine, self.case, self.maps, self.bound, self.again = engine, case, maps, bound, again
         self.region, self.steps, self.fill, self.seed = region, steps, as_fill(fill), seed
-        self.background = background
+        self.background, self.controls = background, dict(controls or {})
         self.limits = thresholds or Thresholds()
-        self._remade: dict[tuple[str, int], list[Attribution] | Undefined] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._check()
 
     def view(self, place: int) -> View:
@@ -102,65 +118,160 @@ class Evidence:
             self.engine, [self.case], list(targets), seed=self.seed, background=self.background, frozen=[list(bound)]
         )
 
-    @cached_property
-    def filled(self) -> dict[str, Tensor]:
-        """The stand-in of every input, ``(1, …)``."""
-        return self.problem.fill(self.fill)
+    def once(self, key: Hashable, make: Callable[[], V]) -> V:
+        """Compute what several metrics share when the first of them asks for it; why there is none is kept as well.
 
-    @cached_property
-    def curves(self) -> list[Curves | Undefined]:
-        """Deletion and insertion of all maps: ``m · 2(steps − 1) + 2`` forwards, f(x) and f(fill) once."""
-        return curves(self.problem, self.maps, self._targets[1], self.filled, self.steps, self.seed)
-
-    def modalities(self, place: int) -> Subsets:
-        """The model with every subset of its inputs, for a map's target: 2ⁿ forwards for all maps together."""
-        if isinstance(self._subsets, Undefined):
-            raise self._subsets
-        return Subsets(self.engine.predictor.inputs, self._subsets[:, self._targets[1][place]])
-
-    def noisy(self, place: int) -> list[Attribution]:
-        """The maps of ``thresholds.draws`` noisy copies (sd ``thresholds.noise`` × range), class and region kept."""
-        return self._again("noisy", place, self.engine, lambda: self._noisy_copies)
-
-    def jittered(self, place: int) -> list[Attribution]:
-        """The maps of 3 copies with uniform noise of up to a tenth of the range."""
-        return self._again("jittered", place, self.engine, lambda: self._jittered_copies)
-
-    def randomised(self, place: int) -> Attribution:
-        """The map that the same method makes of a model with random weights."""
-        return self._again("randomised", place, randomised(self.engine, self.seed), lambda: [self.case])[0]
-
-    # -- inside ----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _noisy_copies(self) -> list[Case]:
-        return copies(self.problem, "normal", self.limits.noise, self.limits.draws, "stability")
-
-    @cached_property
-    def _jittered_copies(self) -> list[Case]:
-        return copies(self.problem, "uniform", JITTER, JITTERS, "sensitivity")
-
-    @cached_property
-    def _subsets(self) -> Tensor | Undefined:
-        try:
-            return subsets(self.problem, self.filled)
-        except Undefined as reason:
-            return reason
-
-    def _again(self, what: str, place: int, engine: Engine, cases: Callable[[], list[Case]]) -> list[Attribution]:
-        """Explain again, once; a method that cannot says so every time it is asked."""
-        key = (what, place)
-        if key not in self._remade:
+        Raises:
+            Undefined: ``make`` did.
+        """
+        if key not in self._kept:
             try:
-                self._remade[key] = self.again[place](engine, cases(), self.bound)
+                self._kept[key] = make()
             except Undefined as reason:
-                self._remade[key] = reason
-            except PellucidError as error:
-                self._remade[key] = Undefined(f"the map could not be made again: {error}")
-        made = self._remade[key]
+                self._kept[key] = reason
+        made = self._kept[key]
         if isinstance(made, Undefined):
             raise made
         return made
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Scores of changed copies of the case."""
+        return Scorer(self.problem)
+
+    def column(self, place: int) -> int:
+        """The place of a map's target among the scorer's."""
+        return self._targets[1][place]
+
+    @cached_property
+    def columns(self) -> list[int]:
+        """:meth:`column` of all maps."""
+        return self._targets[1]
+
+    @property
+    def filled(self) -> dict[str, Tensor]:
+        """The stand-in of every input, ``(1, …)``."""
+        return self.filled_with(self.fill)
+
+    def filled_with(self, fill: Fill) -> dict[str, Tensor]:
+        """The stand-in of every input by another fill, ``(1, …)``."""
+        return self.once(("filled", fill), lambda: self.problem.fill(fill))
+
+    def ends(self, fill: Fill | None = None) -> Tensor:
+        """Scores of the case as it is and with its pictures filled, ``(2, columns of the scorer)``: 2 forwards."""
+        filled = self.filled_with(fill or self.fill)
+
+        def make() -> Tensor:
+            keep = torch.tensor([[True], [False]], device=self.engine.device).expand(2, self.scorer.pixels)
+            return self.scorer.run(2, self.scorer.blend(lambda index: keep[index.to(keep.device)], filled))
+
+        return self.once(("ends", fill or self.fill), make)
+
+    def units(self, plan: Plan) -> Tensor:
+        """``(N,)`` the unit of every pixel under a plan."""
+        key = ("units", plan.by, plan.side, plan.segments)
+        return self.once(key, lambda: plan.units(self.case, self.scorer.images))
+
+    def ranked(self, plan: Plan | None = None) -> list[Curves | Undefined]:
+        """Deletion and insertion of all maps: ``m · 2(steps − 1) + 2`` forwards, f(x) and f(fill) once."""
+        plan = plan or Plan()
+        whole = Plan(by=plan.by, side=plan.side, segments=plan.segments, fill=plan.fill or self.fill,
+                     steps=plan.steps or self.steps)  # fmt: skip
+        return self.once(("curves", whole), lambda: self._ranked(whole, self.maps, self.columns))
+
+    def control_curves(self, place: int) -> dict[str, Curves]:
+        """Curves of the controls for a map's target: those among the maps, else ``2(steps − 1)`` forwards each."""
+        column = self.column(place)
+        found: dict[str, Curves] = {}
+        for name in self.controls:
+            mine = [i for i, a in enumerate(self.maps) if a.method == name and self.columns[i] == column]
+            curves = self.ranked()[mine[0]] if mine else self.once(
+                ("control", name, column), lambda n=name: self._control(n, place)  # type: ignore[misc]
+            )  # fmt: skip
+            if isinstance(curves, Undefined):
+                raise curves
+            found[name] = curves
+        return found
+
+    def modalities(self, place: int) -> Subsets:
+        """The model with every subset of its inputs, for a map's target: 2ⁿ forwards for all maps together."""
+        values = self.once("subsets", lambda: subsets(self.problem, self.filled))
+        return Subsets(self.engine.predictor.inputs, values[:, self.column(place)])
+
+    def noisy(self, place: int) -> list[Attribution]:
+        """The maps of ``thresholds.draws`` noisy copies (sd ``thresholds.noise`` × range), class and region kept."""
+        return self.remade("noisy", place, self.engine, self.noisy_copies)
+
+    def jittered(self, place: int) -> list[Attribution]:
+        """The maps of 3 copies with uniform noise of up to a tenth of the range."""
+        return self.remade("jittered", place, self.engine, self.jittered_copies)
+
+    def randomised(self, place: int) -> Attribution:
+        """The map that the same method makes of a model with random weights."""
+        return self.remade("randomised", place, randomised(self.engine, self.seed), [self.case])[0]
+
+    @property
+    def noisy_copies(self) -> list[Case]:
+        """The cases that :meth:`noisy` explains."""
+        return self.copies_of("normal", self.limits.noise, self.limits.draws, "stability")
+
+    @property
+    def jittered_copies(self) -> list[Case]:
+        """The cases that :meth:`jittered` explains."""
+        return self.copies_of("uniform", JITTER, JITTERS, "sensitivity")
+
+    def copies_of(self, kind: Literal["normal", "uniform"], share: float, count: int, purpose: str) -> list[Case]:
+        """Copies of the case under noise, made once; see :func:`~pellucid.evaluate.shared.copies.copies`."""
+        return self.once(
+            ("copies", kind, share, count, purpose), lambda: copies(self.problem, kind, share, count, purpose)
+        )
+
+    def remade(
+        self, what: Hashable, place: int, engine: Engine, cases: Sequence[Case], *,
+        bound: Sequence[Bound] | None = None, seed: int | None = None,
+    ) -> list[Attribution]:  # fmt: skip
+        """A map made again, once: of other cases, by another model, of another class or with another seed.
+
+        Args:
+            what: names the change; equal names are made once for each map.
+            place: of the map.
+            engine: around the model.
+            cases: to explain.
+            bound: the targets, where they are not those of the map.
+            seed: of the method, where it is not that of the map.
+
+        Raises:
+            Undefined: the method cannot make it.
+        """
+
+        def make() -> list[Attribution]:
+            try:
+                more = {} if seed is None else {"seed": seed}
+                return self.again[place](engine, cases, self.bound if bound is None else bound, **more)
+            except Undefined:
+                raise
+            except PellucidError as error:
+                raise Undefined(f"the map could not be made again: {error}") from error
+
+        return self.once(("remade", what, place), make)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _ranked(self, plan: Plan, maps: Sequence[Attribution], columns: Sequence[int]) -> list[Curves | Undefined]:
+        fill, steps = plan.fill or self.fill, plan.steps or self.steps
+        if not self.scorer.images:
+            return [Undefined("the model sees tables only: there are no pixels to delete") for _ in maps]
+        return curves(
+            self.scorer, maps, columns, self.filled_with(fill), lambda: self.ends(fill), self.units(plan), steps,
+            self.seed,
+        )  # fmt: skip
+
+    def _control(self, name: str, place: int) -> Curves:
+        made = self.controls[name](self.engine, [self.case], [self.target(place)])
+        curves = self._ranked(Plan(), made, [self.column(place)])[0]
+        if isinstance(curves, Undefined):
+            raise curves
+        return curves
 
     @cached_property
     def _targets(self) -> tuple[list[tuple[Target, Bound]], list[int]]:

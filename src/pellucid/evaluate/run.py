@@ -58,22 +58,27 @@ def base_name(label: str) -> str:
     return re.split(r"[\[(]", label, maxsplit=1)[0]
 
 
-def score_table(evidence: Evidence, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
-    """One row per map and number: case, group, method, target_index, target, metric, value, reason.
+Rows = list[dict[str, Any]]
 
-    ``value`` is NaN where the metric is undefined, and ``reason`` says why; otherwise ``reason`` is empty.
+
+def score_table(evidence: Evidence, metrics: Sequence[Metric]) -> tuple[Rows, Rows]:
+    """One row per map and number, and one per part of those that keep what they were reduced from.
+
+    Returns:
+        Scores: case, group, method, target_index, target, metric, value, reason; ``value`` is NaN where the metric is
+        undefined, and ``reason`` says why. Details: the same first six, then part, position, value.
     """
-    rows = []
+    scores: Rows = []
+    details: Rows = []
     for place, a in enumerate(evidence.maps):
         for label, score in evidence.view(place).scores(metrics).items():
-            rows.append(
-                {
-                    "case": a.case_id, "group": evidence.case.group, "method": a.method,
-                    "target_index": int(a.target["index"]), "target": str(a.target["label"]),
-                    "metric": label, "value": score.value, "reason": score.reason,
-                }
-            )  # fmt: skip
-    return rows
+            whose = {
+                "case": a.case_id, "group": evidence.case.group, "method": a.method,
+                "target_index": int(a.target["index"]), "target": str(a.target["label"]), "metric": label,
+            }  # fmt: skip
+            scores.append({**whose, "value": score.value, "reason": score.reason})
+            details += [{**whose, "part": name, "position": at, "value": value} for name, at, value in score.parts]
+    return scores, details
 
 
 def _options(metric: Metric) -> str:

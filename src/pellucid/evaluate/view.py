@@ -14,8 +14,9 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.metric import Metric, Score
 from pellucid.evaluate import maths
-from pellucid.evaluate.curves import Curves
-from pellucid.evaluate.subsets import Subsets
+from pellucid.evaluate.shared.curves import Curves
+from pellucid.evaluate.shared.plan import Plan
+from pellucid.evaluate.shared.subsets import Subsets
 from pellucid.evaluate.undefined import Undefined
 
 if TYPE_CHECKING:
@@ -119,7 +120,11 @@ class View:
     @property
     def curves(self) -> Curves:
         """Deletion and insertion."""
-        found = self.evidence.curves[self.place]
+        return self.ranked()
+
+    def ranked(self, plan: Plan | None = None) -> Curves:
+        """Deletion and insertion by another plan: other units, fill or steps."""
+        found = self.evidence.ranked(plan)[self.place]
         if isinstance(found, Undefined):
             raise found
         return found
@@ -163,4 +168,4 @@ class View:
         except Undefined as reason:
             nothing = Score.undefined(str(reason))
         names = self.evidence.engine.predictor.inputs
-        return dict.fromkeys(names, nothing) if "inputs" in metric.needs else nothing
+        return dict.fromkeys(names, nothing) if metric.per_input else nothing

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.curves import Scale
 from pellucid.evaluate.faithfulness.scale import check
+from pellucid.evaluate.shared.curves import Scale
 from pellucid.evaluate.view import View
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.curves import Scale, area
 from pellucid.evaluate.faithfulness.scale import check
+from pellucid.evaluate.shared.curves import Scale, area
 from pellucid.evaluate.view import View
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pellucid.errors import UsageError, nearest
-from pellucid.evaluate.curves import SCALES
+from pellucid.evaluate.shared.curves import SCALES
 
 
 def check(scale: str) -> None:

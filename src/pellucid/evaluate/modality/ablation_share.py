@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.curves import FLOOR, TINY
 from pellucid.evaluate.modality.shares import shares
+from pellucid.evaluate.shared.curves import FLOOR, TINY
 from pellucid.evaluate.view import View
 
 
@@ -21,6 +21,7 @@ class AblationShare(Metric):
 
     name = "ablation_share"
     question = "modality"
+    per_input = True
     direction = "none"
     low, high = 0.0, 1.0
     needs = ("model", "inputs")

@@ -41,6 +41,7 @@ class AttributionShare(Metric):
 
     name = "attribution_share"
     question = "modality"
+    per_input = True
     direction = "none"
     low, high = 0.0, 1.0
     needs = ("inputs",)

@@ -1,10 +1,10 @@
 """Parameter randomisation: how alike the map is to that of the same network with random weights.
 
 Spearman's ρ of ``|A|`` with the ``|A|`` that the method makes of a copy with every parameter drawn anew (all layers at
-once; :func:`pellucid.evaluate.randomise.randomise`), class and region kept, over the pixels of all images at which at
-least one of the two is more than 1 % of its maximum (the original takes all pixels; maps of a patient before a black
-background then agree by their empty part alone). In [−1, 1], lower is better: a map that survives does not explain
-what the model has learned. Source: adebayo2018sanity.
+once; :func:`pellucid.evaluate.shared.randomise.randomise`), class and region kept, over the pixels of all images at
+which at least one of the two is more than 1 % of its maximum (the original takes all pixels; maps of a patient before
+a black background then agree by their empty part alone). In [−1, 1], lower is better: a map that survives does not
+explain what the model has learned. Source: adebayo2018sanity.
 """
 
 from __future__ import annotations

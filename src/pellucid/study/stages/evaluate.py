@@ -9,7 +9,7 @@ import pandas as pd
 from pellucid.api import evidence_of
 from pellucid.core.case import Case
 from pellucid.evaluate import verdicts
-from pellucid.evaluate.compare import compare
+from pellucid.evaluate.cohort.compare import compare
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.study.context import Context
 from pellucid.study.stages.explain import background, chosen, verdict_rows
@@ -30,14 +30,15 @@ def run(context: Context) -> None:
                 context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
                 steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,
             )  # fmt: skip
-            rows = pd.DataFrame(score_table(evidence, metrics)).assign(group=case.group)
+            scores, details = score_table(evidence, metrics)
             maps = verdicts.full(evidence) if work.evaluate.checks == "full" else maps
-            context.run.put_part("scores", context.task, case.id, rows)
+            context.run.put_part("scores", context.task, case.id, pd.DataFrame(scores))
+            context.run.put_part("details", context.task, case.id, pd.DataFrame(details))
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
 
     cases = [[c] for c in chosen(context) if c.id in ready]
     context.batches("evaluate", cases, lambda b: [c.id for c in b], do, lambda b: [b])
-    for table in ("scores", "verdicts"):
+    for table in ("scores", "details", "verdicts"):
         context.run.merge(table, context.task)
     scores = context.run.table("scores", context.task)
     if len(scores):

@@ -1,0 +1,1 @@
+"""Many cases together: methods compared, ranked, in strata; certainty against errors."""
