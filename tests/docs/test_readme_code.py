@@ -14,7 +14,7 @@ def test_the_readme_code_runs_as_it_stands(tmp_path):
     a, case = names["a"], names["case"]
     assert a.maps["ct"].shape == case.inputs["ct"].shape
     assert a.target["label"] == "malignant"
-    assert {"finite", "not_empty", "not_flat", "complete", "stable", "sane"} == set(a.checks)
+    assert {"finite", "not_empty", "not_flat", "complete", "stable", "sane", "better"} == set(a.checks)
     assert all(v.status != "not tested" for v in a.checks.values())
     assert {"deletion_auc", "insertion_auc", "pointing_game"} == set(names["scores"])
     assert [m.method for m in names["maps"]] == ["saliency", "occlusion", "random", "edge"]
