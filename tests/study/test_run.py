@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from pellucid.errors import UsageError
@@ -62,7 +63,7 @@ def test_a_run_leaves_everything_behind(done: Run) -> None:
     assert any(a.checks["sane"].status != "not tested" for a in maps)
     assert [a.method for a in maps] == ["saliency", "grad_cam", "smoothgrad", "random", "edge"]
     for a in maps:
-        assert set(a.checks) == {"finite", "not_empty", "not_flat", "complete", "stable", "sane"}
+        assert set(a.checks) == {"finite", "not_empty", "not_flat", "complete", "stable", "sane", "better"}
         zero = a.checks["not_empty"].status == "fail"  # a CAM without positive evidence: there is nothing to compare
         assert (a.checks["sane"].status == "not tested") == zero
         assert a.provenance["weights"]
@@ -142,7 +143,9 @@ def test_killed_and_resumed_gives_the_same_scores(done: Run, tmp_path: Path) -> 
         "run_recipe(small(), sys.argv[2], resume=True, quiet=True, console=QUIET)\n"
     )
     call = [sys.executable, "-c", script, str(Path(__file__).parent), str(folder)]
-    process = subprocess.Popen(call, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    # As many threads as the unbroken run had: a sum over two threads rounds differently from a sum over one.
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(call, env=environment)
     ledger, deadline = folder / "ledger.sqlite", time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         if ledger.is_file() and _count(ledger, "evaluate") >= 2:
@@ -152,7 +155,7 @@ def test_killed_and_resumed_gives_the_same_scores(done: Run, tmp_path: Path) -> 
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
     half = _count(ledger, "evaluate")
     assert 2 <= half < 6
-    assert subprocess.run(call, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == 0
+    assert subprocess.run(call, check=True, env=environment).returncode == 0
     again = Run(folder)
     for name in ("scores", "comparison", "performance", "predictions", "regions"):
         keys = [c for c in again.table(name).columns if again.table(name)[c].dtype != float]
