@@ -52,3 +52,8 @@ def unit_means(values: Tensor, units: Tensor) -> Tensor:
     """``(U,)`` mean of ``values (N,)`` over each unit."""
     total = torch.zeros(int(units.max()) + 1, dtype=torch.double).index_add_(0, units, values.double())
     return total / torch.bincount(units)
+
+
+def unit_sums(values: Tensor, units: Tensor) -> Tensor:
+    """``(U,)`` sum of ``values (N,)`` over each unit."""
+    return torch.zeros(int(units.max()) + 1, dtype=torch.double).index_add_(0, units, values.double())
