@@ -65,14 +65,8 @@ class Curves:
                 raise Undefined("only a classification has the probability of a class; use on='normalised'")
             return self.probability[0], self.probability[1]
         whole, empty = float(self.deletion[0]), float(self.insertion[0])
-        gap = whole - empty
-        if abs(gap) <= TINY * max(FLOOR, abs(whole), abs(empty)):
-            raise Undefined(
-                f"the explained score is the same with the picture filled ({empty:.4g}): nothing to delete"
-            )
-        if gap < 0 and self.probability is not None:
-            raise Undefined(f"the fill speaks more for the class than the picture does ({empty:.4g} > {whole:.4g})")
-        return ((self.deletion - empty) / gap).clamp(0, 1), ((self.insertion - empty) / gap).clamp(0, 1)
+        gap(whole, empty, classify=self.probability is not None)
+        return normalised(self.deletion, whole, empty), normalised(self.insertion, whole, empty)
 
     def least_first(self, scale: Scale = "auto") -> tuple[Tensor, Tensor]:
         """The same two curves with the least relevant units first: taken away (LeRF), and brought back.
@@ -81,6 +75,25 @@ class Curves:
         """
         deletion, insertion = self.on(scale)
         return insertion.flip(0), deletion.flip(0)
+
+
+def gap(whole: float, empty: float, *, classify: bool) -> float:
+    """``f(x) − f(fill)``, by which a normalised score is divided.
+
+    Raises:
+        Undefined: a picture that says no more than its fill.
+    """
+    found = whole - empty
+    if abs(found) <= TINY * max(FLOOR, abs(whole), abs(empty)):
+        raise Undefined(f"the explained score is the same with the picture filled ({empty:.4g}): nothing to delete")
+    if found < 0 and classify:
+        raise Undefined(f"the fill speaks more for the class than the picture does ({empty:.4g} > {whole:.4g})")
+    return found
+
+
+def normalised(scores: Tensor, whole: float, empty: float) -> Tensor:
+    """``(s − f(fill)) / (f(x) − f(fill))``, cut off at 0 and 1."""
+    return ((scores - empty) / (whole - empty)).clamp(0, 1)
 
 
 def area(fraction: Tensor, values: Tensor) -> float:
@@ -113,15 +126,12 @@ def curves(
     permutation = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     for i, a in enumerate(maps):
         try:
-            values, known = scorer.join(heat(a), a.method)
+            values, known = evidence_for(scorer, a, columns[i], ends)
         except Undefined as reason:
             found[i] = reason
             continue
-        whole, empty = ends()[:, columns[i]].tolist()
-        if a.signed and whole < empty and not scorer.classify:
-            values = -values
         strength, there = unit_means(values, units), unit_means(known, units) > 0
-        ranked[i] = _ranks(torch.where(there, strength, torch.full_like(strength, -torch.inf)), permutation)[units]
+        ranked[i] = ranks(torch.where(there, strength, torch.full_like(strength, -torch.inf)), permutation)[units]
     if ranked:
         steps = min(steps, count)
         counts = (torch.arange(steps + 1).double() * count / steps).round().long()
@@ -133,12 +143,30 @@ def curves(
     return [found[i] for i in range(len(maps))]
 
 
-def _ranks(values: Tensor, permutation: Tensor) -> Tensor:
+def evidence_for(
+    scorer: Scorer, a: Attribution, column: int, ends: Callable[[], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """``(N,)`` how much each pixel speaks for what moved the score, and whether the method gave it a value.
+
+    A signed map is turned round where a score or a region's logit is lower than with the picture filled.
+
+    Raises:
+        Undefined: see :meth:`Scorer.join`.
+    """
+    values, known = scorer.join(heat(a), a.method)
+    if a.signed and not scorer.classify:
+        whole, empty = ends()[:, column].tolist()
+        if whole < empty:
+            values = -values
+    return values, known
+
+
+def ranks(values: Tensor, permutation: Tensor) -> Tensor:
     """Place of each unit, 0 for the largest value; ties in the order of the permutation."""
-    ranks = torch.empty(len(values), dtype=torch.int32)
+    found = torch.empty(len(values), dtype=torch.int32)
     order = permutation[values[permutation].argsort(descending=True, stable=True)]
-    ranks[order] = torch.arange(len(values), dtype=torch.int32)
-    return ranks
+    found[order] = torch.arange(len(values), dtype=torch.int32)
+    return found
 
 
 def _runs(
@@ -149,17 +177,17 @@ def _runs(
     first = {key: i for i, key in reversed(keys.items())}
     place = {key: n for n, key in enumerate(first)}
     device = scorer.problem.engine.device
-    ranks = torch.stack([ranked[i] for i in first.values()]).to(device)
+    places = torch.stack([ranked[i] for i in first.values()]).to(device)
     inner = counts[1:-1]
-    which = torch.arange(len(ranks)).repeat_interleave(2 * len(inner)).to(device)
-    insert = torch.tensor([False, True]).repeat_interleave(len(inner)).repeat(len(ranks)).to(device)
-    count = inner.repeat(2 * len(ranks)).to(device)
+    which = torch.arange(len(places)).repeat_interleave(2 * len(inner)).to(device)
+    insert = torch.tensor([False, True]).repeat_interleave(len(inner)).repeat(len(places)).to(device)
+    count = inner.repeat(2 * len(places)).to(device)
 
     def keep(index: Tensor) -> Tensor:
         index = index.to(device)
-        return (ranks[which[index]] < count[index, None]) == insert[index, None]
+        return (places[which[index]] < count[index, None]) == insert[index, None]
 
-    scores = scorer.run(len(which), scorer.blend(keep, filled)).view(len(ranks), 2, len(inner), -1)
+    scores = scorer.run(len(which), scorer.blend(keep, filled)).view(len(places), 2, len(inner), -1)
     return {i: (scores[place[key], 0], scores[place[key], 1]) for i, key in keys.items()}
 
 
