@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.plausibility.threshold import above, check
-from pellucid.evaluate.view import View
+from pellucid.evaluate.plausibility.threshold import Thresholded, above
 
 
 def iou(found: Tensor, mask: Tensor) -> float:
@@ -21,27 +19,12 @@ def iou(found: Tensor, mask: Tensor) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Iou(Metric):
-    """Intersection over union of the region with the pixels that have at least half of the map's maximum.
-
-    Attributes:
-        region: of the case, in place of the one that all metrics compare with.
-        at: the threshold, as a share of the maximum.
-    """
+class Iou(Thresholded):
+    """Intersection over union of the region with the pixels that have at least half of the map's maximum."""
 
     name = "iou"
-    question = "plausibility"
-    low, high = 0.0, 1.0
-    needs = ("region",)
     source = "jaccard1912distribution"
-    region: str | None = None
-    at: float = 0.5
 
-    def __post_init__(self) -> None:
-        """Check the options."""
-        check(self.at)
-
-    def score(self, view: View) -> Score:
+    def value(self, support: Tensor, mask: Tensor) -> float:
         """Intersection over union with the region."""
-        seen = view.at(self.region)
-        return Score(iou(above(seen.support, self.at), seen.mask))
+        return iou(above(support, self.at), mask)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.view import View
+from pellucid.evaluate.plausibility.regional import Regional
 
 
 def mass_accuracy(support: Tensor, mask: Tensor) -> float:
@@ -20,21 +19,12 @@ def mass_accuracy(support: Tensor, mask: Tensor) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MassAccuracy(Metric):
-    """Share of the map's positive sum that lies in the region.
-
-    Attributes:
-        region: of the case, in place of the one that all metrics compare with.
-    """
+class MassAccuracy(Regional):
+    """Share of the map's positive sum that lies in the region."""
 
     name = "mass_accuracy"
-    question = "plausibility"
-    low, high = 0.0, 1.0
-    needs = ("region",)
     source = "arras2022clevr"
-    region: str | None = None
 
-    def score(self, view: View) -> Score:
+    def value(self, support: Tensor, mask: Tensor) -> float:
         """The share inside."""
-        seen = view.at(self.region)
-        return Score(mass_accuracy(seen.support, seen.mask))
+        return mass_accuracy(support, mask)

@@ -1,0 +1,56 @@
+"""Top-k intersection: the share of the map's k highest pixels that lie in the region.
+
+``|top_k(A⁺) ∩ M| / k``. Pixels that tie at the last place count by the mean over their orders. In [0, 1], higher is
+better; a flat map and a random one score the region's share of the picture. With ``concept_influence`` it is divided by
+that share, so that regions of different size can be compared: chance is 1, and it goes up to ``N / |M|`` for N pixels.
+A region of fewer than k pixels cannot reach 1. Source: theiner2022interpretable.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pellucid.errors import UsageError
+from pellucid.evaluate.plausibility.levels import expected_hits
+from pellucid.evaluate.plausibility.regional import Regional
+
+
+def top_k_intersection(support: Tensor, mask: Tensor, k: int) -> float:
+    """The share of the k highest pixels of ``support`` that lie in the bool ``mask``; k at most their number."""
+    k = min(k, support.numel())
+    return expected_hits(support, mask, k) / k
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKIntersection(Regional):
+    """Share of the map's k highest pixels that lie in the region.
+
+    Attributes:
+        top: k as a share of the picture, at least one pixel; 2 % is the usual 1,000 pixels of a 224² picture.
+        k: pixels, in place of ``top``.
+        concept_influence: divide by the region's share of the picture.
+    """
+
+    name = "top_k_intersection"
+    source = "theiner2022interpretable"
+    top: float = 0.02
+    k: int | None = None
+    concept_influence: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if not 0 < self.top <= 1:
+            raise UsageError(f"top={self.top}: give a share of the picture, above 0 and up to 1")
+        if self.k is not None and self.k < 1:
+            raise UsageError(f"k={self.k}: give 1 pixel or more")
+        if self.concept_influence:
+            object.__setattr__(self, "high", math.inf)
+
+    def value(self, support: Tensor, mask: Tensor) -> float:
+        """The share inside, or how many times chance it is."""
+        k = self.k if self.k is not None else max(1, round(self.top * support.numel()))
+        found = top_k_intersection(support, mask, k)
+        return found / float(mask.double().mean()) if self.concept_influence else found
