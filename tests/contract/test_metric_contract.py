@@ -29,6 +29,7 @@ ZERO_IF_CONSTANT = ("gini", "max_sensitivity")
 OF_THE_MODEL = ("ablation_share", "shapley_share")
 # Metrics whose direction this world cannot show, and the test that does.
 TESTED_ELSEWHERE: dict[str, str] = {
+    "monotonicity": "tests/evaluate/test_curve_metrics.py",  # all of this model's pixels speak for the class
     **dict.fromkeys(("seconds", "evaluations", "peak_memory"), "tests/evaluate/test_complexity_and_cost.py"),
 }
 # Read from a clock: never twice the same.

@@ -2,8 +2,8 @@
 
 ``1/(L+1) Σ_{k=0..L} (s(x) − s(x without its top k/L of the pixels))``. In [−1, 1] for a classification (the
 probability of the explained class); in [0, 1] for others, in units of ``f(x) − f(fill)``. Higher is better. The
-original perturbs 100 small regions with random values; here the steps are those of the deletion curve, to its end.
-Source: samek2017evaluating.
+original perturbs 100 small regions with random values (see region_perturbation); here the steps are those of the
+deletion curve, to its end. Source: samek2017evaluating.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.faithfulness.scale import check
-from pellucid.evaluate.shared.curves import Scale
-from pellucid.evaluate.view import View
+from pellucid.core.metric import Score
+from pellucid.evaluate.faithfulness.curve import CurveMetric
+from pellucid.evaluate.shared.curves import Curves
 
 
 def aopc(deletion: Tensor) -> float:
@@ -24,25 +23,16 @@ def aopc(deletion: Tensor) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aopc(Metric):
+class Aopc(CurveMetric):
     """Mean drop of the model's answer while the pixels that the map ranks highest are taken away.
 
-    Attributes:
-        on: ``"auto"``, ``"probability"`` or ``"normalised"`` (:meth:`Curves.on`).
+    The options are those of :class:`CurveMetric`.
     """
 
     name = "aopc"
-    question = "faithfulness"
-    direction = "higher"
-    low, high = -1.0, 1.0
-    needs = ("model",)
+    low = -1.0
     source = "samek2017evaluating"
-    on: Scale = "auto"
 
-    def __post_init__(self) -> None:
-        """Check the options."""
-        check(self.on)
-
-    def score(self, view: View) -> Score:
+    def reduce(self, curves: Curves) -> Score:
         """The mean drop along the deletion curve."""
-        return Score(aopc(view.curves.on(self.on)[0]))
+        return Score(aopc(curves.on(self.on)[0]))

@@ -9,32 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.faithfulness.scale import check
-from pellucid.evaluate.shared.curves import Scale, area
-from pellucid.evaluate.view import View
+from pellucid.core.metric import Score
+from pellucid.evaluate.faithfulness.curve import CurveMetric
+from pellucid.evaluate.shared.curves import Curves, area
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeletionAuc(Metric):
+class DeletionAuc(CurveMetric):
     """Area under the model's answer while the pixels that the map ranks highest are taken away.
 
-    Attributes:
-        on: ``"auto"``, ``"probability"`` or ``"normalised"`` (:meth:`Curves.on`).
+    The options are those of :class:`CurveMetric`.
     """
 
     name = "deletion_auc"
-    question = "faithfulness"
     direction = "lower"
-    low, high = 0.0, 1.0
-    needs = ("model",)
     source = "petsiuk2018rise"
-    on: Scale = "auto"
 
-    def __post_init__(self) -> None:
-        """Check the options."""
-        check(self.on)
-
-    def score(self, view: View) -> Score:
+    def reduce(self, curves: Curves) -> Score:
         """The area under the deletion curve."""
-        return Score(area(view.curves.fraction, view.curves.on(self.on)[0]))
+        return Score(area(curves.fraction, curves.on(self.on)[0]))
