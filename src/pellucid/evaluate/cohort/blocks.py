@@ -1,0 +1,129 @@
+"""Ranks of the methods within every patient: what rankings over patients are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pellucid.core.metric import METRICS
+from pellucid.errors import UsageError
+from pellucid.evaluate.run import base_name
+
+NEEDED = ("case", "method", "metric", "value")
+# What a map is judged by. Cost is weighed against these, certainty is a question about the prediction.
+JUDGED = ("faithfulness", "plausibility", "stability", "sanity", "axiom", "complexity", "modality")
+SHARE = 0.5  # of the patients: a method that is defined in fewer is left out, so that the rest can be compared
+DIGITS = 6  # values that agree to so many digits are a tie: the rest is rounding
+
+
+@dataclass(frozen=True)
+class Block:
+    """Ranks of the methods within each patient.
+
+    Attributes:
+        ranks: patients × methods, 1 the best, ties given their mean; complete.
+        patients: those with any value, complete or not.
+        left_out: methods that are not compared, and why.
+    """
+
+    ranks: pd.DataFrame
+    patients: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> pd.Series:
+        """Mean rank of every method."""
+        return self.ranks.mean()
+
+
+def about(metric: str) -> tuple[str, str]:
+    """Direction and question of a metric in a table; ``("none", "")`` for one that is not registered."""
+    base = base_name(metric)
+    return (METRICS[base].direction, METRICS[base].question) if base in METRICS else ("none", "")
+
+
+def methods_of(scores: pd.DataFrame) -> list[str]:
+    """The methods of a table in the order in which they come."""
+    return [str(m) for m in dict.fromkeys(scores["method"])]
+
+
+def per_patient(scores: pd.DataFrame, group: str = "group") -> dict[str, pd.DataFrame]:
+    """For every metric the mean value of each patient (targets within cases, then cases), patients × methods.
+
+    Raises:
+        UsageError: a column is missing.
+    """
+    missing = [c for c in NEEDED if c not in scores]
+    if missing:
+        raise UsageError(f"ranking: the table has no column {', '.join(map(repr, missing))}")
+    owner = scores[group].astype(str) if group in scores else scores["case"].astype(str)
+    table = scores.assign(_group=owner)
+    found = {}
+    for metric, rows in table.groupby("metric", sort=False):
+        cases = rows.groupby(["_group", "case", "method"], sort=False)["value"].mean()
+        wide = cases.groupby(level=["_group", "method"], sort=False).mean().unstack("method")
+        found[str(metric)] = wide.sort_index()[[m for m in methods_of(rows) if m in wide]]
+    return found
+
+
+def metric_blocks(scores: pd.DataFrame, group: str = "group") -> dict[str, Block]:
+    """Ranks by each metric that has a direction."""
+    found = {}
+    for metric, values in per_patient(scores, group).items():
+        direction, _ = about(metric)
+        if direction != "none":
+            found[metric] = block(values if direction == "lower" else -values)
+    return found
+
+
+def block(values: pd.DataFrame) -> Block:
+    """Ranks of ``values``, patients × methods, the smallest first.
+
+    Methods without a value in more than half of the patients are left out; then patients in whom one of the others
+    has no value are.
+    """
+    values = values.loc[np.isfinite(values.to_numpy(float)).any(axis=1)] if len(values) else values
+    known = pd.DataFrame(np.isfinite(values.to_numpy(float)), values.index, values.columns)
+    share = known.mean() if len(values) else pd.Series(0.0, index=values.columns)
+    left_out = {
+        str(m): "undefined in every case" if not share[m] else f"undefined in {(~known[m]).sum()} of {len(values)} "
+        "patients, so it is not compared"
+        for m in values.columns if share[m] < SHARE
+    }  # fmt: skip
+    kept = values[[m for m in values.columns if m not in left_out]]
+    kept = kept.loc[np.isfinite(kept.to_numpy(float)).all(axis=1)] if kept.shape[1] else kept.iloc[:0]
+    ranks = pd.DataFrame(rounded(kept.to_numpy(float)), kept.index, kept.columns).rank(axis=1)
+    return Block(ranks, len(values), left_out)
+
+
+def joined(blocks: Iterable[Block], methods: list[str]) -> Block:
+    """One block from several: each patient's methods are ranked by their mean rank.
+
+    Ranks among fewer methods than there are count as if they were spread over all.
+    """
+    parts = [spread(b.ranks, len(methods)).reindex(columns=methods) for b in blocks]
+    if not parts:
+        return Block(pd.DataFrame(columns=methods, dtype=float), 0, dict.fromkeys(methods, "no metric compares it"))
+    return block(pd.concat(parts).groupby(level=0).mean())
+
+
+def spread(ranks: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Ranks 1 … m brought to 1 … k, so that being last weighs the same whatever the number of rivals."""
+    m = ranks.shape[1]
+    return ranks if m in (0, 1, k) else 1 + (ranks - 1) * (k - 1) / (m - 1)
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values to a few significant digits; zero stays zero."""
+    with np.errstate(divide="ignore"):
+        unit = 10.0 ** (np.ceil(np.log10(np.abs(values))) - DIGITS)
+    return np.where(unit > 0, np.round(values / np.where(unit > 0, unit, 1)) * unit, values)
+
+
+def draws_of(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:
+    """How often each of n patients is drawn, ``(n_boot, n)``."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot).astype(float)
