@@ -178,15 +178,16 @@ def reexplain(
     target's place among them.
     """
 
-    own = seed
+    own, usual = seed, background
 
     def again(
-        engine: Engine, cases: Sequence[Case], bound: Sequence[Any], *, seed: int | None = None
-    ) -> list[Attribution]:
-        frozen = [[bound[place]] for _ in cases]
+        engine: Engine, cases: Sequence[Case], bound: Sequence[Any], *, seed: int | None = None,
+        background: Sequence[Case] | None = None,
+    ) -> list[Attribution]:  # fmt: skip
         problem = Problem(
-            engine, cases, [target], seed=own if seed is None else seed, background=background, frozen=frozen
-        )
+            engine, cases, [target], seed=own if seed is None else seed,
+            background=usual if background is None else background, frozen=[[bound[place]] for _ in cases],
+        )  # fmt: skip
         return [row[0] for row in attributions(problem, explainer)]
 
     return again
@@ -205,6 +206,7 @@ def evaluate(
     *,
     region: str = "lesion",
     background: Sequence[Case] = (),
+    shuffled: Predictor | None = None,
     device: str = "auto",
     precision: Any = "float32",
     memory: int | None = None,
@@ -220,6 +222,7 @@ def evaluate(
         metrics: names (``pc.metrics()``), Metrics, or ``{name: {option: value}}``.
         region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask.
         background: for methods that need one, where a metric re-explains, and for the fill ``"cohort"``.
+        shuffled: the same network trained on shuffled labels, for ``label_randomisation``.
         device, precision, memory, chunk: of the Engine.
         **options: of the shared evidence: ``steps``, ``fill``, ``thresholds``, ``seed``.
 
@@ -239,7 +242,7 @@ def evaluate(
         if a.case_id != case.id:
             raise InputError(f"the map is of case {a.case_id}, not of {case.id}")
     engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
-    evidence = evidence_of(engine, case, maps, region=region, background=background, **options)
+    evidence = evidence_of(engine, case, maps, region=region, background=background, shuffled=shuffled, **options)
     chosen = [as_metric(m) for m in metrics]
     rows = [{k: s.value for k, s in evidence.view(i).scores(chosen).items()} for i in range(len(maps))]
     return rows[0] if isinstance(attribution, Attribution) else rows

@@ -13,16 +13,20 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill, as_fill
+from pellucid.core.predictor import Predictor
 from pellucid.core.target import Bound, Target, as_target
 from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import Engine
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, PellucidError, UsageError
-from pellucid.evaluate.shared.copies import copies
+from pellucid.evaluate.shared.answers import Answers, answers
+from pellucid.evaluate.shared.copies import copies, distances
 from pellucid.evaluate.shared.curves import Curves, curves
 from pellucid.evaluate.shared.plan import Plan
-from pellucid.evaluate.shared.randomise import randomised
+from pellucid.evaluate.shared.randomise import around, check_alike, randomised
+from pellucid.evaluate.shared.representations import representations
 from pellucid.evaluate.shared.scorer import Scorer
+from pellucid.evaluate.shared.shifts import shifted
 from pellucid.evaluate.shared.subsets import Subsets, subsets
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
@@ -35,7 +39,8 @@ class Explain(Protocol):
     """
 
     def __call__(
-        self, engine: Engine, cases: Sequence[Case], bound: Sequence[Bound], *, seed: int | None = None
+        self, engine: Engine, cases: Sequence[Case], bound: Sequence[Bound], *, seed: int | None = None,
+        background: Sequence[Case] | None = None,
     ) -> list[Attribution]:
         """One Attribution per case."""
 
@@ -64,9 +69,11 @@ class Evidence:
         seed: of everything random here: ties, noise, random weights.
         background: cases whose mean is the fill ``"cohort"``.
         controls: how the maps are made that every map has to beat (``random``, ``edge``), by name.
+        shuffled: a predictor like the engine's that was trained on shuffled labels, where there is one.
 
     Raises:
-        UsageError: numbers of maps, targets and explainers that do not fit, fewer than two steps.
+        UsageError: numbers of maps, targets and explainers that do not fit, fewer than two steps, a shuffled
+            predictor that does something else.
         InputError: a map of another case or of another target.
     """
 
@@ -85,6 +92,7 @@ class Evidence:
         seed: int = 0,
         background: Sequence[Case] = (),
         controls: Mapping[str, Explain] | None = None,
+        shuffled: Predictor | None = None,
     ) -> None:
         if not maps or not bound or len(maps) % len(bound) or len(again) != len(maps):
             raise UsageError(
@@ -96,6 +104,7 @@ class Evidence:
         self.engine, self.case, self.maps, self.bound, self.again = engine, case, maps, bound, again
         self.region, self.steps, self.fill, self.seed = region, steps, as_fill(fill), seed
         self.background, self.controls = background, dict(controls or {})
+        self.shuffled = shuffled
         self.limits = thresholds or Thresholds()
         self._kept: dict[Hashable, Any] = {}
         self._check()
@@ -198,27 +207,56 @@ class Evidence:
         values = self.once("subsets", lambda: subsets(self.problem, self.filled))
         return Subsets(self.engine.predictor.inputs, values[:, self.column(place)])
 
-    def noisy(self, place: int) -> list[Attribution]:
-        """The maps of ``thresholds.draws`` noisy copies (sd ``thresholds.noise`` × range), class and region kept."""
-        return self.remade("noisy", place, self.engine, self.noisy_copies)
+    def noisy(self, place: int, *, noise: float | None = None, draws: int | None = None) -> list[Attribution]:
+        """The maps of noisy copies, class and region kept.
 
-    def jittered(self, place: int) -> list[Attribution]:
-        """The maps of 3 copies with uniform noise of up to a tenth of the range."""
-        return self.remade("jittered", place, self.engine, self.jittered_copies)
+        Args:
+            place: of the map.
+            noise: sd, as a share of the range; ``thresholds.noise`` if None.
+            draws: copies; ``thresholds.draws`` if None.
+        """
+        share = self.limits.noise if noise is None else noise
+        count = self.limits.draws if draws is None else draws
+        cases = self.copies_of("normal", share, count, "stability")
+        return self.remade(("noisy", share, count), place, self.engine, cases)
+
+    def jittered(self, place: int, *, noise: float = JITTER, draws: int = JITTERS) -> list[Attribution]:
+        """The maps of copies with uniform noise of up to a share of the range, class and region kept."""
+        return self.remade(("jittered", noise, draws), place, self.engine, self.jittered_copies(noise, draws))
+
+    def jittered_copies(self, noise: float = JITTER, draws: int = JITTERS) -> list[Case]:
+        """The cases that :meth:`jittered` explains."""
+        return self.copies_of("uniform", noise, draws, "sensitivity")
+
+    def distances(self, noise: float = JITTER, draws: int = JITTERS) -> list[float]:
+        """How far the jittered copies are from the case, in units of each input's range."""
+        return self.once(
+            ("distances", noise, draws), lambda: distances(self.problem, self.jittered_copies(noise, draws))
+        )
+
+    def answers(self, noise: float = JITTER, draws: int = JITTERS) -> Answers:
+        """What the model says of the case and of its jittered copies: ``1 + draws`` forwards for all maps."""
+        return self.once(
+            ("answers", noise, draws), lambda: answers(self.engine, [self.case, *self.jittered_copies(noise, draws)])
+        )
+
+    def representations(self, layer: str | None, noise: float = JITTER, draws: int = JITTERS) -> Tensor:
+        """``(1 + draws, F)`` what goes into the model's head, or out of a layer: ``1 + draws`` forwards for all maps."""
+        return self.once(
+            ("representations", layer, noise, draws),
+            lambda: representations(self.problem, [self.case, *self.jittered_copies(noise, draws)], layer),
+        )
+
+    def shifted(self, place: int, *, share: float, steps: int, axis: int) -> tuple[list[Attribution], list[float]]:
+        """The maps of copies whose pictures are shifted along an axis, and how far each copy is from the case."""
+        key = ("shifted", share, steps, axis)
+        cases = self.once(key, lambda: shifted(self.case, self.filled, share, steps, axis))
+        apart = self.once((*key, "distances"), lambda: distances(self.problem, cases))
+        return self.remade(key, place, self.engine, cases), apart
 
     def randomised(self, place: int) -> Attribution:
         """The map that the same method makes of a model with random weights."""
         return self.remade("randomised", place, randomised(self.engine, self.seed), [self.case])[0]
-
-    @property
-    def noisy_copies(self) -> list[Case]:
-        """The cases that :meth:`noisy` explains."""
-        return self.copies_of("normal", self.limits.noise, self.limits.draws, "stability")
-
-    @property
-    def jittered_copies(self) -> list[Case]:
-        """The cases that :meth:`jittered` explains."""
-        return self.copies_of("uniform", JITTER, JITTERS, "sensitivity")
 
     def copies_of(self, kind: Literal["normal", "uniform"], share: float, count: int, purpose: str) -> list[Case]:
         """Copies of the case under noise, made once; see :func:`~pellucid.evaluate.shared.copies.copies`."""
@@ -228,7 +266,7 @@ class Evidence:
 
     def remade(
         self, what: Hashable, place: int, engine: Engine, cases: Sequence[Case], *,
-        bound: Sequence[Bound] | None = None, seed: int | None = None,
+        bound: Sequence[Bound] | None = None, seed: int | None = None, background: Sequence[Case] | None = None,
     ) -> list[Attribution]:  # fmt: skip
         """A map made again, once: of other cases, by another model, of another class or with another seed.
 
@@ -239,21 +277,35 @@ class Evidence:
             cases: to explain.
             bound: the targets, where they are not those of the map.
             seed: of the method, where it is not that of the map.
+            background: the cases that a method compares with, where they are others.
 
         Raises:
             Undefined: the method cannot make it.
         """
 
-        def make() -> list[Attribution]:
-            try:
-                more = {} if seed is None else {"seed": seed}
-                return self.again[place](engine, cases, self.bound if bound is None else bound, **more)
-            except Undefined:
-                raise
-            except PellucidError as error:
-                raise Undefined(f"the map could not be made again: {error}") from error
+        return self.once(
+            ("remade", what, place), lambda: self.explained(
+                place, engine, cases, bound=bound, seed=seed, background=background
+            )
+        )
 
-        return self.once(("remade", what, place), make)
+    def explained(
+        self, place: int, engine: Engine, cases: Sequence[Case], *, bound: Sequence[Bound] | None = None,
+        seed: int | None = None, background: Sequence[Case] | None = None,
+    ) -> list[Attribution]:  # fmt: skip
+        """As :meth:`remade`, and not kept: for many models, of whose maps a number is left.
+
+        Raises:
+            Undefined: the method cannot make it.
+        """
+        try:
+            more: dict[str, Any] = {} if seed is None else {"seed": seed}
+            more |= {} if background is None else {"background": background}
+            return self.again[place](engine, cases, self.bound if bound is None else bound, **more)
+        except Undefined:
+            raise
+        except PellucidError as error:
+            raise Undefined(f"the map could not be made again: {error}") from error
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -289,6 +341,8 @@ class Evidence:
         return distinct, columns
 
     def _check(self) -> None:
+        if self.shuffled is not None:
+            check_alike(self.engine.predictor, self.shuffled)
         for i, a in enumerate(self.maps):
             if a.case_id != self.case.id:
                 raise InputError(f"the map is of case {a.case_id}, not of {self.case.id}")
