@@ -29,9 +29,12 @@ ZERO_IF_CONSTANT = ("gini", "max_sensitivity")
 OF_THE_MODEL = ("ablation_share", "shapley_share")
 # Metrics whose direction this world cannot show, and the test that does.
 TESTED_ELSEWHERE: dict[str, str] = {
+    **dict.fromkeys(("smooth_mprt", "label_randomisation"), "tests/evaluate/test_sanity.py"),
     "monotonicity": "tests/evaluate/test_curve_metrics.py",  # all of this model's pixels speak for the class
     **dict.fromkeys(("seconds", "evaluations", "peak_memory"), "tests/evaluate/test_complexity_and_cost.py"),
 }
+# Compares classes, of which a regression has none.
+OF_CLASSES = ("random_logit",)
 # Read from a clock: never twice the same.
 CLOCKS = ("seconds",)
 # Of a GPU: undefined on a CPU, which is where this runs.
@@ -54,6 +57,8 @@ def test_runs_everywhere_within_its_range(name, where):
         for s in found.values():
             if "inputs" in cls.needs and not several:
                 assert math.isnan(s.value) and "one input" in s.reason
+            elif name in OF_CLASSES and e.engine.predictor.task == "regression":
+                assert math.isnan(s.value) and "regression" in s.reason
             elif any(n in cls.needs for n in ELSEWHERE) or name in OF_A_GPU:
                 assert math.isnan(s.value) and s.reason
             else:

@@ -258,6 +258,20 @@ class Evidence:
         """The map that the same method makes of a model with random weights."""
         return self.remade("randomised", place, randomised(self.engine, self.seed), [self.case])[0]
 
+    @property
+    def shuffled_engine(self) -> Engine:
+        """Runs the model that was trained on shuffled labels.
+
+        Raises:
+            Undefined: there is none.
+        """
+        if self.shuffled is None:
+            raise Undefined(
+                "there is no model that was trained on shuffled labels; give one as pc.evaluate(…, shuffled=predictor), "
+                "or set shuffled_labels: true in the 'evaluate' section of a recipe that trains"
+            )
+        return around(self.engine, self.shuffled)
+
     def copies_of(self, kind: Literal["normal", "uniform"], share: float, count: int, purpose: str) -> list[Case]:
         """Copies of the case under noise, made once; see :func:`~pellucid.evaluate.shared.copies.copies`."""
         return self.once(
