@@ -48,8 +48,8 @@ def check_alike(predictor: Predictor, other: Predictor) -> None:
     ):  # fmt: skip
         if a != b:
             raise UsageError(
-                f"shuffled: its {what} are {b!r}, those of the explained model are {a!r}; give the same network trained "
-                "on shuffled labels"
+                f"shuffled: its {what} are {b!r}, those of the explained model are {a!r}; give the same network "
+                "trained on shuffled labels"
             )
 
 
