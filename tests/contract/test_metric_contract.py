@@ -24,7 +24,10 @@ FLAT = {
     "auroc": lambda share: 0.5, "attribution_localisation": lambda share: 1.0,
 }  # fmt: skip
 # Questions about the map alone, in which a constant map has a true value of zero.
-ZERO_IF_CONSTANT = ("gini", "max_sensitivity")
+ZERO_IF_CONSTANT = (
+    "gini", "max_sensitivity", "avg_sensitivity", "local_lipschitz", "continuity", "relative_input_stability",
+    "relative_output_stability", "relative_representation_stability",
+)  # fmt: skip
 # Metrics of the model, the same for any map.
 OF_THE_MODEL = ("ablation_share", "shapley_share")
 # Metrics whose direction this world cannot show, and the test that does.

@@ -241,7 +241,7 @@ class Evidence:
         )
 
     def representations(self, layer: str | None, noise: float = JITTER, draws: int = JITTERS) -> Tensor:
-        """``(1 + draws, F)`` what goes into the model's head, or out of a layer: ``1 + draws`` forwards for all maps."""
+        """``(1 + draws, F)`` the input of the model's head, or a layer's output: ``1 + draws`` forwards in all."""
         return self.once(
             ("representations", layer, noise, draws),
             lambda: representations(self.problem, [self.case, *self.jittered_copies(noise, draws)], layer),

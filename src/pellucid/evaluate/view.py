@@ -139,10 +139,18 @@ class View:
         """The maps of slightly noisy copies."""
         return self.evidence.noisy(self.place)
 
+    def under_noise(self, *, noise: float | None = None, draws: int | None = None) -> list[Attribution]:
+        """The maps of copies under other normal noise than the evidence's."""
+        return self.evidence.noisy(self.place, noise=noise, draws=draws)
+
     @property
     def jittered(self) -> list[Attribution]:
         """The maps of copies under uniform noise."""
         return self.evidence.jittered(self.place)
+
+    def under_jitter(self, *, noise: float, draws: int) -> list[Attribution]:
+        """The maps of copies under other uniform noise."""
+        return self.evidence.jittered(self.place, noise=noise, draws=draws)
 
     @property
     def randomised(self) -> Attribution:

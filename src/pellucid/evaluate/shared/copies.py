@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from pellucid.core.case import Case
 from pellucid.engine.problem import Problem
@@ -22,10 +24,7 @@ def copies(problem: Problem, kind: Literal["normal", "uniform"], share: float, c
         Undefined: the noise would be zero everywhere, because every picture is constant.
     """
     case, first = problem.cases[0], torch.zeros(count, dtype=torch.long)
-    unit = {
-        name: problem.scale(name) if x.ndim > 2 else problem.predictor.unit(name, x)
-        for name, x in problem.inputs.items()
-    }
+    unit = units(problem)
     if not any(bool((u > 0).any()) for u in unit.values()):
         raise Undefined("every picture is constant, so noise in proportion to its range is nothing")
     changed = {}
@@ -34,3 +33,25 @@ def copies(problem: Problem, kind: Literal["normal", "uniform"], share: float, c
         noise = draw if kind == "normal" else 2 * draw - 1
         changed[name] = (x + share * unit[name] * noise).cpu()
     return [case.replace(inputs={**case.inputs, **{k: v[i] for k, v in changed.items()}}) for i in range(count)]
+
+
+def units(problem: Problem) -> dict[str, Tensor]:
+    """What one is of every input: the range of a picture, the training sd of each column of a table."""
+    return {
+        name: problem.scale(name) if x.ndim > 2 else problem.predictor.unit(name, x)
+        for name, x in problem.inputs.items()
+    }
+
+
+def distances(problem: Problem, others: Sequence[Case]) -> list[float]:
+    """Euclidean distance of copies from the problem's one case, all inputs together, each in its own units.
+
+    A picture that is the same everywhere has no range; it counts in its own values, if it changes at all.
+    """
+    unit = units(problem)
+    inputs = problem.engine.stack(others)
+    total = torch.zeros(len(others), dtype=torch.double)
+    for name, x in problem.inputs.items():
+        one = torch.where(unit[name] > 0, unit[name], torch.ones_like(unit[name]))
+        total += ((inputs[name] - x) / one).double().flatten(1).square().sum(1).cpu()
+    return [float(v) for v in total.sqrt()]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.maths import vector
-from pellucid.evaluate.undefined import Undefined
+from pellucid.core.metric import Score
+from pellucid.evaluate.stability.jitter import UnderJitter, relative_changes
 from pellucid.evaluate.view import View
 
 
@@ -24,15 +23,11 @@ def max_sensitivity(clean: Tensor, others: Sequence[Tensor]) -> float:
     Raises:
         Undefined: the map is zero.
     """
-    size = clean.abs().max()
-    if size == 0:
-        raise Undefined("the map is zero everywhere, so no change is relative to it")
-    norm = (clean / size).norm()
-    return max(float(((other - clean) / size).norm() / norm) for other in others)
+    return float(relative_changes(clean, others).max())
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxSensitivity(Metric):
+class MaxSensitivity(UnderJitter):
     """Largest relative change of the map over three small random changes of the input."""
 
     name = "max_sensitivity"
@@ -44,4 +39,4 @@ class MaxSensitivity(Metric):
 
     def score(self, view: View) -> Score:
         """The largest change over the draws."""
-        return Score(max_sensitivity(view.vector, [vector(a) for a in view.jittered]))
+        return Score(max_sensitivity(view.vector, self.jittered(view)))

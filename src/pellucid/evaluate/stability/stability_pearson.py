@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.core.metric import Metric, Score
+from pellucid.core.metric import Score
 from pellucid.evaluate.maths import pearson, vector
+from pellucid.evaluate.stability.noise import UnderNoise
 from pellucid.evaluate.view import View
 
 
@@ -27,7 +28,7 @@ def stability_pearson(clean: Tensor, noisy: Sequence[Tensor]) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityPearson(Metric):
+class StabilityPearson(UnderNoise):
     """Mean Pearson r between the map and the maps of noisy copies of the input."""
 
     name = "stability_pearson"
@@ -38,4 +39,4 @@ class StabilityPearson(Metric):
 
     def score(self, view: View) -> Score:
         """Mean r over the draws."""
-        return Score(stability_pearson(view.vector, [vector(a) for a in view.noisy]))
+        return Score(stability_pearson(view.vector, [vector(a) for a in self.noisy(view)]))
