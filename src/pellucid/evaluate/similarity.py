@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
@@ -18,7 +18,7 @@ from pellucid.evaluate.undefined import Undefined
 
 Similarity = Literal["spearman", "pearson", "ssim"]
 Of = Literal["magnitudes", "values"]
-WINDOW, K1, K2 = 7, 0.01, 0.03  # wang2004image, with the uniform window that is usual for pictures
+WINDOW = 7
 
 
 def check_similarity(similarity: str, of: str = "magnitudes") -> None:
@@ -61,16 +61,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64], span: float) -> float:
     side = min(WINDOW, *(n - 1 + n % 2 for n in a.shape))
     if side < 3:
         raise Undefined(f"a map of {a.shape} is too small for the windows of SSIM")
-    n = side**a.ndim
-    ma, mb = uniform_filter(a, side), uniform_filter(b, side)
-    unbiased = n / (n - 1)
-    va = unbiased * (uniform_filter(a * a, side) - ma * ma)
-    vb = unbiased * (uniform_filter(b * b, side) - mb * mb)
-    cov = unbiased * (uniform_filter(a * b, side) - ma * mb)
-    c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
-    found = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
-    edge = side // 2
-    return float(found[tuple(slice(edge, k - edge) for k in a.shape)].mean())
+    return float(structural_similarity(a, b, win_size=side, data_range=span))
 
 
 def _ssim_of(a: Attribution, b: Attribution, of: Of) -> float:

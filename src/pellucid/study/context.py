@@ -70,6 +70,18 @@ class Context:
             return given_model(self)
         return load_predictor(self.model_folder)
 
+    @property
+    def shuffled_folder(self) -> Path:
+        """Where the task's model that was trained on shuffled labels lies."""
+        return self.model_folder.with_name(f"{self.task}-shuffled")
+
+    @cached_property
+    def shuffled(self) -> Predictor | None:
+        """The model that was trained on shuffled labels, where the recipe wants one."""
+        if self.work.evaluate.shuffled is not None:
+            return load_predictor(self.path(self.work.evaluate.shuffled))
+        return load_predictor(self.shuffled_folder) if self.work.evaluate.shuffled_labels else None
+
     @cached_property
     def engine(self) -> Engine:
         """Runs the model."""

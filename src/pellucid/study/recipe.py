@@ -91,6 +91,12 @@ class Evaluate(Part):
     fill: Any = "mean"
     checks: Literal["cheap", "full"] = "full"
     thresholds: dict[str, float] = Field(default_factory=dict)
+    findings: bool = Field(default=True, description="look for evidence outside the patient")
+
+    shuffled_labels: bool = Field(
+        default=False, description="train the network on shuffled labels as well, for label_randomisation"
+    )
+    shuffled: str | None = Field(default=None, description="a saved model that was trained on shuffled labels")
 
     def limits(self) -> Thresholds:
         """The thresholds of the verdicts."""
@@ -123,6 +129,17 @@ class Work(Part):
     evaluate: Evaluate
     regions: list[str] = Field(default_factory=list, description="regions of the cases over which evidence is summed")
 
+    @model_validator(mode="after")
+    def _shuffled(self) -> Work:
+        if self.evaluate.shuffled_labels and self.evaluate.shuffled is not None:
+            raise ValueError("give either 'evaluate.shuffled_labels' or 'evaluate.shuffled', not both")
+        if self.evaluate.shuffled_labels and self.train is None:
+            raise ValueError(
+                "'evaluate.shuffled_labels' trains the network again, and there is no 'train' section; add one, or "
+                "give a model that was trained on shuffled labels: 'evaluate: {shuffled: FOLDER}'"
+            )
+        return self
+
 
 class Recipe(Part):
     """A whole run: one or several tasks."""
@@ -139,6 +156,9 @@ class Recipe(Part):
         names = [t.name for t in self.tasks]
         if len(set(names)) != len(names):
             raise ValueError(f"two tasks have the same name: {names}")
+        for t in self.tasks:
+            if t.evaluate.shuffled_labels and f"{t.name}-shuffled" in names:
+                raise ValueError(f"the task {t.name + '-shuffled'!r} has the name of another's shuffled model; rename it")
         return self
 
     def hash(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,8 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.study.context import Context
-from pellucid.train import fit, performance
+from pellucid.train import Trained, fit, performance
+from pellucid.train.shuffle import shuffled
 
 
 def run(context: Context) -> None:
@@ -24,6 +26,7 @@ def run(context: Context) -> None:
         _train(context)
     context.__dict__.pop("predictor", None)
     context.__dict__.pop("engine", None)
+    context.__dict__.pop("shuffled", None)
     tables, predictions = [], []
     parts = [p for p in ("val", "test", *work.also) if context.part(p)]
     with context.progress("measure", len(parts)) as advance:
@@ -105,24 +108,40 @@ def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.T
 
 
 def _train(context: Context) -> None:
+    train, val = context.part("train"), context.part("val")
+    trained = _fit(context, train, val, "train")
+    _save(context, trained, context.model_folder)
+    context.run.put_table("history", context.task, trained.history.assign(metric=trained.metric))
+    if context.work.evaluate.shuffled_labels:
+        seed = context.recipe.seed
+        other = _fit(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
+        _save(context, other, context.shuffled_folder, labels="shuffled")
+
+
+def _fit(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
     work, t = context.work, context.work.train
     assert t is not None
     m = work.model
     if m.network is None:
         raise UsageError(f"task {work.name}: training needs 'network', one of ours; a loaded model is not trained")
-    folder = context.run.folder / "parts" / "training" / work.name
-    with context.progress("train (epochs)", t.epochs) as advance:
-        trained = fit(
-            context.part("train"), context.part("val"), network=m.network, options=m.options, inputs=m.inputs,
-            task=m.task, classes=m.classes, activation=m.activation, features=m.features, epochs=t.epochs,
-            batch_size=t.batch_size, lr=t.lr, optimizer=t.optimizer, schedule=t.schedule,
-            weight_decay=t.weight_decay, patience=t.patience, augment=t.augment, balance=t.balance, loss=t.loss,
+    name = work.name + what.removeprefix("train")
+    with context.progress(f"{what} (epochs)", t.epochs) as advance:
+        return fit(
+            train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
+            activation=m.activation, features=m.features, epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
+            optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
+            augment=t.augment, balance=t.balance, loss=t.loss,
             precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
-            seed=context.recipe.seed, out=folder, resume=context.resume, progress=lambda _: advance(1),
+            seed=context.recipe.seed, out=context.run.folder / "parts" / "training" / name, resume=context.resume,
+            progress=lambda _: advance(1),
         )  # fmt: skip
-    info = {"best_epoch": trained.best_epoch, "stopped_early": trained.stopped_early, "settings": trained.settings}
+
+
+def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None:
+    m = context.work.model
+    assert m.network is not None
+    info |= {"best_epoch": trained.best_epoch, "stopped_early": trained.stopped_early, "settings": trained.settings}
     try:
-        save_predictor(trained.predictor, context.model_folder, network=m.network, options=m.options, info=info)
+        save_predictor(trained.predictor, folder, network=m.network, options=m.options, info=info)
     except OSError as error:
-        raise ModelError(f"the model cannot be written to {context.model_folder}: {error.strerror}") from error
-    context.run.put_table("history", work.name, trained.history.assign(metric=trained.metric))
+        raise ModelError(f"the model cannot be written to {folder}: {error.strerror}") from error
