@@ -50,6 +50,7 @@ from pellucid.io.files import atomic
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "history", "verdicts", "scores", "comparison", "regions", "costs",
+    "findings",
 )  # fmt: skip
 
 
@@ -116,7 +117,8 @@ class Run:
         frame = frame[["task", *[c for c in frame.columns if c != "task"]]]
         old = self.table(name)
         kept = old[old["task"] != task]
-        self._write_table(name, pd.concat([kept, frame], ignore_index=True) if len(kept) else frame)
+        parts = [part for part in (kept, frame) if len(part)]
+        self._write_table(name, pd.concat(parts, ignore_index=True) if parts else frame)
 
     def put_part(self, name: str, task: str, item: str, frame: pd.DataFrame) -> None:
         """Keep one item's rows until :meth:`merge` joins them to the table, so that nothing done is lost."""
