@@ -42,13 +42,13 @@ def aggregated(scores: pd.DataFrame, *, group: str = "group", choices: int = 100
         the mean number of methods that it beats (a tie counts half); ``choices``, how many were tried.
     """
     methods, blocks = methods_of(scores), metric_blocks(scores, group)
-    table = {m: spread(b.ranks, len(methods)).mean() for m, b in blocks.items() if len(b.ranks) and _tells(b.ranks)}
+    table = {m: b.mean for m, b in blocks.items() if len(b.ranks) and _tells(b.ranks)}
     names = [m for m in table if about(m)[1]]
     parts = []
     for question in [*dict.fromkeys(about(m)[1] for m in names), ALL]:
         own = [m for m in names if about(m)[1] == question or (question == ALL and about(m)[1] in JUDGED)]
         if own:
-            ranks = np.array([_again(table[m].reindex(methods).to_numpy(float)) for m in own])
+            ranks = np.array([table[m].reindex(methods).to_numpy(float) for m in own])
             weights = _weights([about(m)[1] for m in own])
             parts.append(_one(question, methods, ranks, weights, choices, seed))
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
@@ -101,7 +101,7 @@ def _one(
     question: str, methods: list[str], ranks: NDArray[np.float64], questions: NDArray[np.int64], most: int, seed: int
 ) -> pd.DataFrame:  # fmt: skip
     there = np.atleast_1d(np.isfinite(ranks).any(axis=0))
-    methods, ranks = [m for m, t in zip(methods, there) if t], ranks[:, there]
+    methods, ranks = [m for m, t in zip(methods, there) if t], np.array([_places(r) for r in ranks[:, there]])
     chosen = choices_of(len(ranks), most, seed)
     scored = np.round(mean_ranks(ranks, questions, chosen), 9)
     places = np.array([rankdata(row, method="min", nan_policy="omit") for row in scored])
@@ -109,12 +109,13 @@ def _one(
     middle = np.round(_median(ranks, questions), 9)
     rows = {
         "question": question, "method": methods, "mean_rank": scored[0], "place": places[0],
-        "place_low": np.nanquantile(places, 0.05, axis=0), "place_high": np.nanquantile(places, 0.95, axis=0),
+        "place_low": np.nanquantile(places, 0.05, axis=0, method="inverted_cdf"),
+        "place_high": np.nanquantile(places, 0.95, axis=0, method="inverted_cdf"),
         "first": (best / best.sum(1, keepdims=True)).mean(0), "metrics": len(ranks),
         "tau": _mean(tau_b(scored[1:], scored[0])) if len(chosen) > 1 else np.nan,
         "median_rank": middle, "median_place": rankdata(middle, method="min"), "borda": len(methods) - scored[0],
         "choices": len(chosen),
-        "note": "one metric only: no other choice" if len(ranks) == 1 else "",
+        "note": [_note(int(n), len(ranks)) for n in np.isfinite(ranks).sum(0)],
     }  # fmt: skip
     return pd.DataFrame(rows).sort_values(["mean_rank", "method"], kind="stable")
 
@@ -127,14 +128,17 @@ def _median(ranks: NDArray[np.float64], questions: NDArray[np.int64]) -> NDArray
     return found
 
 
-def _again(mean_rank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The places that a metric gives the methods, ties shared, spread over all methods."""
-    found = np.full(len(mean_rank), np.nan)
-    known = np.isfinite(mean_rank)
-    n = int(known.sum())
-    place = rankdata(rounded(mean_rank[known]))
-    found[known] = place if n in (1, len(mean_rank)) else 1 + (place - 1) * (len(mean_rank) - 1) / (n - 1)
+def _places(mean_rank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places that a metric gives the methods, ties shared, spread over all that are compared."""
+    found, known = np.full(len(mean_rank), np.nan), np.isfinite(mean_rank)
+    found[known] = spread(rankdata(rounded(mean_rank[known])), len(mean_rank))
     return found
+
+
+def _note(known: int, metrics: int) -> str:
+    if metrics == 1:
+        return "one metric only: no other choice"
+    return f"defined in {known} of {metrics} metrics" if known < metrics else ""
 
 
 def _weights(questions: list[str]) -> NDArray[np.int64]:

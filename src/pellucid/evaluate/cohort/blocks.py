@@ -105,15 +105,18 @@ def joined(blocks: Iterable[Block], methods: list[str]) -> Block:
 
     Ranks among fewer methods than there are count as if they were spread over all.
     """
-    parts = [spread(b.ranks, len(methods)).reindex(columns=methods) for b in blocks]
+    parts = []
+    for b in blocks:
+        wide = pd.DataFrame(spread(b.ranks.to_numpy(float), len(methods)), b.ranks.index, b.ranks.columns)
+        parts.append(wide.reindex(columns=methods))
     if not parts:
         return Block(pd.DataFrame(columns=methods, dtype=float), 0, dict.fromkeys(methods, "no metric compares it"))
     return block(pd.concat(parts).groupby(level=0).mean())
 
 
-def spread(ranks: pd.DataFrame, k: int) -> pd.DataFrame:
-    """Ranks 1 … m brought to 1 … k, so that being last weighs the same whatever the number of rivals."""
-    m = ranks.shape[1]
+def spread(ranks: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Ranks 1 … m (last axis) brought to 1 … k, so that being last weighs the same whatever the number of rivals."""
+    m = ranks.shape[-1]
     return ranks if m in (0, 1, k) else 1 + (ranks - 1) * (k - 1) / (m - 1)
 
 

@@ -43,13 +43,14 @@ def strata(
     order, methods = list(dict.fromkeys(scores["metric"])), methods_of(scores)
     rows: list[dict[str, Any]] = []
     for name, of in found.items():
-        place = cases.index.get_level_values("case").map(of)
-        for level in dict.fromkeys(of.dropna()[of.dropna().map(_order(of)).sort_values(kind="stable").index]):
+        place = np.array([of.get(c) for c in cases.index.get_level_values("case")], dtype=object)
+        for level in sorted(set(of.dropna()), key=_order):
             own = cases[place == level]
             for metric in order:
                 here = own[own.index.get_level_values("metric") == metric]
-                if len(here):
-                    part = _means(here[[m for m in methods if here[m].notna().any()]], n_boot, seed)
+                known = [m for m in methods if here[m].notna().any()]
+                if known:
+                    part = _means(here[known], n_boot, seed)
                     rows += [{"stratum": name, "level": level, "metric": metric, **r} for r in part]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -57,18 +58,20 @@ def strata(
 def levels(facts: pd.DataFrame) -> dict[str, pd.Series]:
     """What the cohort can be divided by: name of the stratum to the level of every case (index: case).
 
-    ``region_size`` and ``confidence`` in thirds; ``correct``; every ``meta_…`` column that tells two levels apart:
+    ``region_size``, ``confidence`` and ``error`` in thirds; ``correct``; every ``meta_…`` column with several levels:
     few values as they are, numbers in thirds, ``age`` in bands of twenty years.
     """
     table = facts.drop_duplicates("case").set_index("case")
-    found = {}
+    found: dict[str, pd.Series] = {}
     if "region_size" in table:
-        units = table["region_unit"].dropna().unique() if "region_unit" in table else []
-        found["lesion size"] = _thirds(table["region_size"], THIRDS[0], str(units[0]) if len(units) == 1 else "")
+        units = {str(u) for u in table.get("region_unit", pd.Series(dtype=str)).dropna()} - {""}
+        found["lesion size"] = _thirds(table["region_size"], THIRDS[0], units.pop() if len(units) == 1 else "")
     if "confidence" in table:
         found["confidence"] = _thirds(table["confidence"], THIRDS[1], "")
     if "correct" in table:
-        found["prediction"] = table["correct"].map({True: "correct", False: "wrong"})
+        found["prediction"] = table["correct"].map({True: "correct", False: "wrong"}).astype(object)
+    if "error" in table:
+        found["error"] = _thirds(table["error"], THIRDS[1], "")
     for column in table:
         if str(column).startswith("meta_"):
             found[str(column).removeprefix("meta_")] = _meta(str(column), table[column])
@@ -103,43 +106,50 @@ def _thirds(values: pd.Series, names: tuple[str, ...], unit: str) -> pd.Series:
     of: dict[Any, str] = {}
     for name, part in zip(names, parts):
         if len(part):
-            low, high = f"{part.min():.3g}", f"{part.max():.3g}"
+            low, high = _shown(part.min()), _shown(part.max())
             of |= dict.fromkeys(part.index, f"{name} ({low}{'' if low == high else f' to {high}'}{tail})")
     return pd.Series([of.get(c, np.nan) for c in values.index], values.index, dtype=object)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _nothing(like: pd.Series) -> pd.Series:
     return pd.Series([np.nan] * len(like), like.index, dtype=object)
 
 
-def _order(of: pd.Series) -> dict[str, tuple[int, str]]:
+def _order(level: str) -> tuple[int, str]:
     """Levels in their natural order: thirds and bands upwards, others by name."""
     first = {"small": 0, "low": 0, "under": 0, "middle": 1, "large": 3, "high": 3}
-    return {v: (first.get(v.split(" ")[0], 2), v) for v in of.dropna().unique()}
+    return first.get(level.split(" ", maxsplit=1)[0], 2), level
 
 
 def _means(rows: pd.DataFrame, n_boot: int, seed: int) -> Iterator[dict[str, Any]]:
     """``rows``: one per case, one column per method; the same draws of patients serve all methods."""
     _, groups = np.unique(rows.index.get_level_values("_group"), return_inverse=True)
-    many = int(groups.max()) + 1
-    draws = draws_of(many, n_boot, seed)
-    for method in rows:
-        values = rows[method].to_numpy(float)
-        known = np.isfinite(values)
-        patients = len(np.unique(groups[known]))
-        low, high = _interval(values[known], groups[known], draws) if patients >= FEWEST else (np.nan, np.nan)
+    values = rows.to_numpy(float)
+    known = np.isfinite(values)
+    member = (groups[None] == np.arange(groups.max() + 1)[:, None]).astype(float)  # patients × cases
+    total, count = member @ np.where(known, values, 0), member @ known
+    patients = (count > 0).sum(0)
+    low, high = _interval(total, count, n_boot, seed) if patients.max() >= FEWEST else (patients, patients)
+    for j, method in enumerate(rows):
+        n, few = int(patients[j]), patients[j] < FEWEST
         yield {
-            "method": str(method), "mean": float(values[known].mean()), "low": low, "high": high,
-            "n": int(known.sum()), "groups": patients,
-            "note": "" if patients >= FEWEST else f"{patients} patient{'s' * (patients > 1)}: too few for an interval",
+            "method": str(method), "mean": float(total[:, j].sum() / count[:, j].sum()),
+            "low": np.nan if few else float(low[j]), "high": np.nan if few else float(high[j]),
+            "n": int(count[:, j].sum()), "groups": n,
+            "note": f"{n} patient{'s' * (n > 1)}: too few for an interval" if few else "",
         }  # fmt: skip
 
 
 def _interval(
-    values: NDArray[np.float64], groups: NDArray[np.int64], draws: NDArray[np.float64]
-) -> tuple[float, float]:
-    total = np.bincount(groups, values, minlength=draws.shape[1])
-    count = np.bincount(groups, minlength=draws.shape[1])
-    drawn = draws @ count
-    low, high = np.quantile((draws @ total)[drawn > 0] / drawn[drawn > 0], [0.025, 0.975])
-    return float(low), float(high)
+    total: NDArray[np.float64], count: NDArray[np.float64], n_boot: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95 % interval of each column's mean over cases, patients drawn; draws without any value are left out."""
+    draws = draws_of(len(total), n_boot, seed)
+    n = draws @ count
+    means = np.divide(draws @ total, n, out=np.full_like(n, np.nan), where=n > 0)
+    low, high = np.nanquantile(means, [0.025, 0.975], axis=0)
+    return low, high

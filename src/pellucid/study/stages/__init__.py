@@ -19,6 +19,6 @@ MAKES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "train": ("history", "performance", "predictions"),
     "explain": ("verdicts", "costs"),
-    "evaluate": ("scores", "details"),
+    "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions",),
 }

@@ -9,9 +9,10 @@ import pandas as pd
 from pellucid.api import evidence_of
 from pellucid.core.case import Case
 from pellucid.evaluate import verdicts
-from pellucid.evaluate.cohort.compare import compare
+from pellucid.evaluate.cohort.agreement import agreement_rows
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.study.context import Context
+from pellucid.study.stages import compare, findings
 from pellucid.study.stages.explain import background, chosen, verdict_rows
 
 
@@ -29,17 +30,19 @@ def run(context: Context) -> None:
             evidence = evidence_of(
                 context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
                 steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,
+                shuffled=context.shuffled,
             )  # fmt: skip
             scores, details = score_table(evidence, metrics)
             maps = verdicts.full(evidence) if work.evaluate.checks == "full" else maps
             context.run.put_part("scores", context.task, case.id, pd.DataFrame(scores))
             context.run.put_part("details", context.task, case.id, pd.DataFrame(details))
+            agreed = pd.DataFrame(agreement_rows(maps, case.group))
+            context.run.put_part("agreement_cases", context.task, case.id, agreed)
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
 
     cases = [[c] for c in chosen(context) if c.id in ready]
     context.batches("evaluate", cases, lambda b: [c.id for c in b], do, lambda b: [b])
-    for table in ("scores", "details", "verdicts"):
+    for table in ("scores", "details", "agreement_cases", "verdicts"):
         context.run.merge(table, context.task)
-    scores = context.run.table("scores", context.task)
-    if len(scores):
-        context.run.put_table("comparison", context.task, compare(scores, seed=context.recipe.seed))
+    compare.tables(context, [c for batch in cases for c in batch])
+    findings.find(context, [c for batch in cases for c in batch])
