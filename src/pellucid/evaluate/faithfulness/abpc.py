@@ -27,4 +27,5 @@ class Abpc(CurveMetric):
 
     def reduce(self, curves: Curves) -> Score:
         """The area between the LeRF and the MoRF curve."""
-        return Score(area(curves.fraction, curves.least_first(self.on)[0] - curves.on(self.on)[0]))
+        lerf = area(curves.least_fraction, curves.least_first(self.on)[0])
+        return Score(lerf - area(curves.fraction, curves.on(self.on)[0]))

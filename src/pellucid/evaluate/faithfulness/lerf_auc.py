@@ -27,4 +27,4 @@ class LerfAuc(CurveMetric):
 
     def reduce(self, curves: Curves) -> Score:
         """The area under the deletion curve with the least relevant first."""
-        return Score(area(curves.fraction, curves.least_first(self.on)[0]))
+        return Score(area(curves.least_fraction, curves.least_first(self.on)[0]))

@@ -2,7 +2,7 @@
 
 Share of the steps from the fill to the picture, least relevant pixels first, in which ``s`` does not fall by more
 than rounding. In [0, 1], higher is better. With ``strict`` it is 1 if no step falls and 0 otherwise, as in the
-original and in Quantus. Source: arya2019one.
+original and in Quantus. The normalised scale is not cut off at 0 and 1 here. Source: arya2019one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ class Monotonicity(CurveMetric):
 
     def reduce(self, curves: Curves) -> Score:
         """The share of steps that do not fall."""
-        _, built = curves.least_first(self.on)
+        _, built = curves.least_first(self.on, cut=False)
         rising = (built.diff() >= -ROUNDING).double()
         return Score(float(rising.min() if self.strict else rising.mean()))

@@ -46,7 +46,7 @@ class Curves:
     insertion: Tensor
     probability: Tensor | None = None
 
-    def on(self, scale: Scale = "auto") -> tuple[Tensor, Tensor]:
+    def on(self, scale: Scale = "auto", *, cut: bool = True) -> tuple[Tensor, Tensor]:
         """Deletion and insertion on a scale that can be compared across cases.
 
         ``"probability"``: of the explained class, in [0, 1], as in the original (petsiuk2018rise); it needs no
@@ -54,8 +54,8 @@ class Curves:
         picture and 0 for the fill; a regression's score and a sum of logits have units of their own, and without
         it one large organ or one old patient would outweigh the rest. It is cut off at 0 and 1: a half-empty picture
         on which the model says more than on the picture itself, as speckled ones often do, is no better evidence.
-        ``"auto"``: the probability for a
-        classification, normalised otherwise.
+        With ``cut=False`` it is not, for what asks of the steps of a curve whether they rise. ``"auto"``: the
+        probability for a classification, normalised otherwise.
 
         Raises:
             Undefined: a probability of something that has none; a picture that says no more than its fill.
@@ -66,14 +66,20 @@ class Curves:
             return self.probability[0], self.probability[1]
         whole, empty = float(self.deletion[0]), float(self.insertion[0])
         gap(whole, empty, classify=self.probability is not None)
-        return normalised(self.deletion, whole, empty), normalised(self.insertion, whole, empty)
+        return normalised(self.deletion, whole, empty, cut=cut), normalised(self.insertion, whole, empty, cut=cut)
 
-    def least_first(self, scale: Scale = "auto") -> tuple[Tensor, Tensor]:
+    @property
+    def least_fraction(self) -> Tensor:
+        """``(T + 1,)`` share of the pixels removed or brought back, the least relevant first."""
+        return (1 - self.fraction).flip(0)
+
+    def least_first(self, scale: Scale = "auto", *, cut: bool = True) -> tuple[Tensor, Tensor]:
         """The same two curves with the least relevant units first: taken away (LeRF), and brought back.
 
-        Taking away the least relevant share q leaves the most relevant ``1 − q``: a point of the insertion curve.
+        Taking away the least relevant share q leaves the most relevant ``1 − q``: a point of the insertion curve. The
+        shares are those of :attr:`least_fraction`.
         """
-        deletion, insertion = self.on(scale)
+        deletion, insertion = self.on(scale, cut=cut)
         return insertion.flip(0), deletion.flip(0)
 
 
@@ -91,9 +97,10 @@ def gap(whole: float, empty: float, *, classify: bool) -> float:
     return found
 
 
-def normalised(scores: Tensor, whole: float, empty: float) -> Tensor:
+def normalised(scores: Tensor, whole: float, empty: float, *, cut: bool = True) -> Tensor:
     """``(s − f(fill)) / (f(x) − f(fill))``, cut off at 0 and 1."""
-    return ((scores - empty) / (whole - empty)).clamp(0, 1)
+    found = (scores - empty) / (whole - empty)
+    return found.clamp(0, 1) if cut else found
 
 
 def area(fraction: Tensor, values: Tensor) -> float:
@@ -137,7 +144,7 @@ def curves(
         counts = (torch.arange(steps + 1).double() * count / steps).round().long()
         for i, (deletion, insertion) in _runs(scorer, ranked, counts, filled).items():
             found[i] = _curves(
-                scorer, counts / count, torch.cat([ends()[:1], deletion, ends()[1:]]),
+                scorer, counts.double() / count, torch.cat([ends()[:1], deletion, ends()[1:]]),
                 torch.cat([ends()[1:], insertion, ends()[:1]]), columns[i],
             )  # fmt: skip
     return [found[i] for i in range(len(maps))]
@@ -194,4 +201,4 @@ def _runs(
 def _curves(scorer: Scorer, fraction: Tensor, deletion: Tensor, insertion: Tensor, column: int) -> Curves:
     (out, p_out), (back, p_back) = scorer.pick(deletion, column), scorer.pick(insertion, column)
     probability = None if p_out is None or p_back is None else torch.stack([p_out, p_back])
-    return Curves(fraction.double(), out, back, probability)
+    return Curves(fraction, out, back, probability)
