@@ -273,7 +273,7 @@ def evidence_of(
 
 
 def _cannot(method: str) -> Callable[..., list[Attribution]]:
-    def fail(*_: Any) -> list[Attribution]:
+    def fail(*_: Any, **__: Any) -> list[Attribution]:
         raise UsageError(f"{method!r} is not a registered method, so its map cannot be made again")
 
     return fail
