@@ -73,3 +73,20 @@ def certainty(support: NDArray, mask: NDArray, top: float) -> dict[str, float]:
         "hit_rate": both / on.sum(),
         "mass_in_mask": sum(support[v] for v in np.ndindex(*mask.shape) if mask[v]) / support.sum(),
     }
+
+
+def iou_at_thresholds(support: NDArray, mask: NDArray, thresholds: list[float]) -> list[float]:
+    """Intersection over union at each threshold of the min–max map."""
+    scaled = (support - support.min()) / (support.max() - support.min())
+    return [((scaled >= t) & mask).sum() / ((scaled >= t) | mask).sum() for t in thresholds]
+
+
+def tuned(curves: dict[str, list[float]], patients: dict[str, str], fold: dict[str, int]) -> dict[str, tuple[int, float]]:
+    """For each case the threshold's place that is best on average over the cases of other folds, and its value there."""
+    found = {}
+    for case, own in curves.items():
+        others = [c for c in curves if fold[patients[c]] != fold[patients[case]]]
+        means = [sum(curves[c][i] for c in others) / len(others) for i in range(len(own))]
+        best = means.index(max(means))
+        found[case] = (best, own[best])
+    return found
