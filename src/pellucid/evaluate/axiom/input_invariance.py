@@ -5,7 +5,7 @@ each picture, is added to it (and to the background cases) and taken away by the
 the output is the same. At least 0, lower is better; 0 for a map that is the model's alone. What multiplies with the
 picture itself, or compares with a fixed black, is not invariant. Source: kindermans2019unreliability. Quantus 0.6
 answers yes or no, at an absolute 1e-4, and shifts the bias of the module's first layer, which keeps the output only if
-that layer has no padding.
+that layer has no padding. A change of up to 1e-5 is what shifting does to floating-point numbers, and counts as none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pellucid.core.metric import Metric, Score
 from pellucid.errors import UsageError
 from pellucid.evaluate.maths import vector
+from pellucid.evaluate.shared.curves import TINY
 from pellucid.evaluate.shared.shift import shifted
 from pellucid.evaluate.stability.max_sensitivity import max_sensitivity
 from pellucid.evaluate.view import View
@@ -49,4 +50,5 @@ class InputInvariance(Metric):
         again = evidence.remade(
             ("shifted", self.shift), view.place, engine, [case], background=background or None
         )[0]  # fmt: skip
-        return Score(max_sensitivity(clean, [vector(again)]))
+        change = max_sensitivity(clean, [vector(again)])
+        return Score(change if change > TINY else 0.0)
