@@ -32,9 +32,11 @@ ZERO_IF_CONSTANT = (
 OF_THE_MODEL = ("ablation_share", "shapley_share")
 # Metrics whose direction this world cannot show, and the test that does.
 TESTED_ELSEWHERE: dict[str, str] = {
+    "average_increase": "tests/evaluate/test_soft_metrics.py",  # no map raises this model's answer
     **dict.fromkeys(("smooth_mprt", "label_randomisation"), "tests/evaluate/test_sanity.py"),
     "monotonicity": "tests/evaluate/test_curve_metrics.py",  # all of this model's pixels speak for the class
     **dict.fromkeys(("seconds", "evaluations", "peak_memory"), "tests/evaluate/test_complexity_and_cost.py"),
+    **dict.fromkeys(("msfi", "modality_agreement"), "tests/evaluate/test_modality.py"),  # several inputs
 }
 # Compares classes, of which a regression has none.
 OF_CLASSES = ("random_logit",)
