@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.modality.shares import shares
-from pellucid.evaluate.shared.curves import FLOOR, TINY
-from pellucid.evaluate.view import View
+from pellucid.evaluate.modality.of_model import ModelShare
+from pellucid.evaluate.shared.subsets import Subsets
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationShare(Metric):
+class AblationShare(ModelShare):
     """Share of each input in what the model's answer loses without it."""
 
     name = "ablation_share"
-    question = "modality"
-    per_input = True
-    direction = "none"
-    low, high = 0.0, 1.0
-    needs = ("model", "inputs")
     source = "zeiler2014visualizing"
 
-    def score(self, view: View) -> dict[str, Score]:
-        """One share per input."""
-        subsets = view.modalities
-        return shares(subsets.ablation(), tiny=TINY * float(subsets.values.abs().max().clamp(min=FLOOR)))
+    def worth(self, subsets: Subsets) -> dict[str, float]:
+        """The loss without each."""
+        return subsets.ablation()

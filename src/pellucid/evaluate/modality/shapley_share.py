@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.modality.shares import shares
-from pellucid.evaluate.shared.curves import FLOOR, TINY
-from pellucid.evaluate.view import View
+from pellucid.evaluate.modality.of_model import ModelShare
+from pellucid.evaluate.shared.subsets import Subsets
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapleyShare(Metric):
+class ShapleyShare(ModelShare):
     """Share of each input in the exact Shapley values of the inputs."""
 
     name = "shapley_share"
-    question = "modality"
-    per_input = True
-    direction = "none"
-    low, high = 0.0, 1.0
-    needs = ("model", "inputs")
     source = "parcalabescu2023mmshap"
 
-    def score(self, view: View) -> dict[str, Score]:
-        """One share per input."""
-        subsets = view.modalities
-        return shares(subsets.shapley(), tiny=TINY * float(subsets.values.abs().max().clamp(min=FLOOR)))
+    def worth(self, subsets: Subsets) -> dict[str, float]:
+        """The Shapley values."""
+        return subsets.shapley()
