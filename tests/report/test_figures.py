@@ -14,7 +14,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.geometry import Geometry
 from pellucid.errors import InputError
-from pellucid.report.charts import Bar, cost_scatter, feature_names, learning_curve, score_scatter, shares, table_bars
+from pellucid.report.charts import Bar, feature_names, learning_curve, score_scatter, shares, table_bars
 from pellucid.report.figures import Stage, explained_voxel, input_tile, map_tile, plot
 from pellucid.report.gallery import marks_of
 from pellucid.report.numbers import interval, mean_interval, number, percent
@@ -248,8 +248,6 @@ def test_charts_show_what_they_are_given():
     figure = shares({"t1": [Bar("a", 0.3, 0.2, 0.4), Bar("b", float("nan"))], "t2": [Bar("a", 0.7), Bar("b", 0.5)]})
     assert [p.get_width() for p in figure.axes[0].patches] == [0.3]
     assert "–" in texts(figure)
-    figure = cost_scatter([("a", 10.0, Bar("a", 0.5, 0.4, 0.6)), ("edge", 0.0, Bar("edge", 0.1, apart=True))], metric="auc", arrow="↑")
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "edge"]
 
 
 def test_a_figure_is_the_same_twice_and_leaves_the_settings_alone():

@@ -1,4 +1,4 @@
-"""Charts that are no pictures: signed bars, learning curve, true against predicted, shares, cost."""
+"""Charts that are no pictures: signed bars, learning curve, true against predicted, shares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.errors import InputError
 from pellucid.report.shade import unit_of, warnings_of
-from pellucid.report.style import AGAINST, FOR, GRID, INK, MARKERS, NEUTRAL, QUIET, SERIES, canvas, house_style
+from pellucid.report.style import AGAINST, FOR, GRID, INK, NEUTRAL, QUIET, SERIES, canvas, house_style
 
 MODEL = "model: "  # begins the name of a bar that was asked of the model, not of a map
 
@@ -198,37 +198,6 @@ def shares(panels: Mapping[str, Sequence[Bar]]) -> Figure:
             axis.set_yticks(range(rows), [b.name for b in bars])
             _grid(axis, x=True, y=False)
         axes[0].invert_yaxis()
-        return figure
-
-
-def cost_scatter(points: Sequence[tuple[str, float, Bar]], *, metric: str, arrow: str) -> Figure:
-    """Passes of a map against a faithfulness measure with its interval; controls hollow."""
-    with house_style():
-        figure = canvas(5.6, 3.0)
-        axis = figure.subplots()
-        for k, (name, passes, bar) in enumerate(points):
-            colour = QUIET if bar.apart else SERIES[(k + k // len(MARKERS)) % len(SERIES)]
-            error = (
-                None
-                if bar.low is None or bar.high is None
-                else [[max(0.0, bar.value - bar.low)], [max(0.0, bar.high - bar.value)]]
-            )
-            axis.errorbar(
-                max(passes, 0.7),
-                bar.value,
-                yerr=error,
-                color=colour,
-                linewidth=1,
-                markersize=5.5,
-                marker=MARKERS[k % len(MARKERS)],
-                markerfacecolor="white" if bar.apart else colour,
-                linestyle="none",
-                label=name,
-            )
-        axis.set_xscale("symlog", linthresh=1)
-        axis.set(xlabel="passes per map (forward + backward)", ylabel=f"{metric} {arrow}".strip())
-        figure.legend(loc="outside right upper", fontsize=7.5)
-        _grid(axis)
         return figure
 
 

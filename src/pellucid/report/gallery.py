@@ -21,7 +21,7 @@ from pellucid.study.store import Run
 
 TILES = 140  # of a whole report, so that it is drawn in half a minute and its file can be sent
 MOST, LEAST = 6, 2  # cases per task
-FLAGS = {"stable": "unstable", "sane": "not_sane"}
+FLAGS = {"stable": "unstable", "sane": "not_sane", "better": "not_better"}
 
 
 def gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,15 +11,23 @@ from typing import Any
 import jinja2
 import yaml
 
+from pellucid.report.agreements import agreement_panel
+from pellucid.report.compared import aggregated_panels, ranking_panels
+from pellucid.report.detectors import detector_panel
+from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
 from pellucid.report.judge import RULE, Judgement, judge
 from pellucid.report.limits import limits
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
+from pellucid.report.reading import reading
 from pellucid.report.score_tables import ARROWS, region_tables, score_tables, verdict_table
+from pellucid.report.scrambled import layers_panel
+from pellucid.report.strata import strata_panels
 from pellucid.report.tables import cost_rows, data_rows, failures, glossary, patients_shared, performance_tables
 from pellucid.study.store import Run, write_text
 
+MEASURES = 3  # of faithfulness beside the verdict; the others are further down
 SIGNS = {"trust": "✓", "with care": "◐", "do not rely on": "✕", "not judged": "?", "control": "○"}
 
 
@@ -57,6 +65,7 @@ def render(run: Run) -> str:
         signs=SIGNS,
         limits=limits(run),
         glossary=glossary(run),
+        reading=reading(run),
         provenance=_provenance(run),
         recipe=yaml.safe_dump(info["recipe"], sort_keys=False, allow_unicode=True),
         methods=[{"name": k, **v} for k, v in info.get("methods", {}).items() if any(k in t["order"] for t in tasks)],
@@ -78,7 +87,9 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "line": _line(run, task, recipe),
         "judged": [_judged(j, comparison, metrics) for j in judged],
         "order": order,
-        "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in faithful(comparison, metrics)],
+        "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in faithful(comparison, metrics)[:MEASURES]],
+        "further": len(faithful(comparison, metrics)[MEASURES:]),
+        "findings": findings(run, task, order),
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
         "failures": failures(run, task),
         "performance": performance_tables(run, task),
@@ -87,11 +98,22 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "gallery": gallery(run, task, order),
         "shares": shares_panel(run, task, order),
         "regions": region_tables(run, task, order),
+        "compared": _compared(run, task, order),
         "scores": score_tables(run, task, order),
         "verdicts": verdict_table(run, task, order),
         "cost": cost_rows(run, task, order),
         "trade": trade_panel(run, task, order),
     }
+
+
+def _compared(run: Run, task: str, order: list[str]) -> dict[str, Any] | None:
+    """What is shown at once, faithfulness alone, and what is folded."""
+    ranks, places = ranking_panels(run, task), aggregated_panels(run, task)
+    folded = [
+        *places[1:], *ranks[1:], *agreement_panel(run, task), *layers_panel(run, task, order),
+        *strata_panels(run, task, order), *detector_panel(run, task, order),
+    ]  # fmt: skip
+    return {"shown": [*ranks[:1], *places[:1]], "folded": folded} if ranks or places or folded else None
 
 
 def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
@@ -134,7 +156,7 @@ def _judged(j: Judgement, comparison: Any, metrics: dict[str, Any]) -> dict[str,
         else {}
     )
     cells = []
-    for name, _ in faithful(comparison, metrics):
+    for name, _ in faithful(comparison, metrics)[:MEASURES]:
         r = rows.get(name)
         kind = "better" if name in j.better else "worse" if name in j.worse else ""
         difference = None if r is None or j.word == "control" else r.get("difference")

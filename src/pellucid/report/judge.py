@@ -17,7 +17,8 @@ FEW_FAIL = 0.1  # up to here a failure is an exception
 FEW = 8  # cases: with fewer, "not shown to be better than chance" is no finding
 FEWEST = 5  # cases: with fewer, nothing earns trust
 RULE = (
-    "“Trust” needs three things: every check that was tested passes in at least "
+    "“Trust” needs three things: every check that was tested (but “better”, which asks one case at a time what the "
+    "comparison asks over all of them) passes in at least "
     f"{100 * (1 - FEW_FAIL):.0f} % of the maps (a warning counts as a pass); the maps were shown to change when the "
     "model’s weights are scrambled; and at least one faithfulness measure, over "
     f"{FEWEST} cases or more, is better than that of a random map, and none worse, with an interval that excludes "
@@ -205,5 +206,6 @@ def _share(check: str, value: tuple[Any, ...]) -> str:
     return f"{value[0]} of {value[2]} maps {_SAYS.get(check, f'fail the check “{check}”')}."
 
 
-def _list(names: list[str]) -> str:
-    return ", ".join(n.replace("_", " ") for n in names)
+def _list(names: list[str], most: int = 4) -> str:
+    said = ", ".join(n.replace("_", " ") for n in names[:most])
+    return said + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -7,12 +7,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pellucid.report.charts import MODEL, Bar, cost_scatter, learning_curve, score_scatter, shares
+from pellucid.report.charts import MODEL, Bar, learning_curve, score_scatter, shares
 from pellucid.report.judge import CONTROLS, base, question_of
 from pellucid.report.numbers import is_number, number
-from pellucid.report.score_tables import ARROWS
+from pellucid.report.score_tables import is_share
 from pellucid.report.style import data_uri
 from pellucid.report.tables import cost_rows
+from pellucid.report.trade import Point, cost_scatter, dominated, front
 from pellucid.study.store import Run
 
 
@@ -48,7 +49,8 @@ def shares_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | 
     table = run.table("comparison", task)
     if not len(table):
         return None
-    own = table[[question_of(str(m), run.info.get("metrics", {})) == "modality" for m in table["metric"]]]
+    metrics = run.info.get("metrics", {})
+    own = table[[is_share(str(m), metrics) for m in table["metric"]]]
     by_map = own[own["metric"].astype(str).str.startswith("attribution_share")]
     by_model = own[~own["metric"].astype(str).str.startswith("attribution_share")]
     panels: dict[str, list[Bar]] = {}
@@ -76,24 +78,44 @@ def _bar(name: str, rows: Any, *, apart: bool = False) -> Bar:
 
 
 def trade_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
-    """Passes against the first faithfulness measure; None where either is missing."""
-    comparison = run.table("comparison", task)
+    """Passes against faithfulness, with the front; None where either is missing.
+
+    Faithfulness is the mean rank over its measures where there are several, else the one measure.
+    """
+    comparison, table = run.table("comparison", task), run.table("pareto", task)
     measures = faithful(comparison, run.info.get("metrics", {}))
-    cost = {row["method"]: row["passes"] for row in cost_rows(run, task, order)}
-    if not measures or not cost:
+    if not measures:
         return None
     metric, direction = measures[0]
-    rows = comparison[comparison["metric"] == metric].set_index("method")
+    if len(table) and len(measures) > 1 and "faithfulness" in set(table["metric"]):
+        metric, direction = "faithfulness", "lower"
+    own = {str(r["method"]): r for r in table.to_dict("records") if r["metric"] == metric}
+    means = {str(r["method"]): r for r in comparison.to_dict("records") if r["metric"] == metric}
+    if not own:
+        passes = {str(row["method"]): float(row["passes"]) for row in cost_rows(run, task, order)}
+        own = {m: {"cost": passes[m], "value": means[m]["mean"]} for m in means if m in passes}
+    own = {m: r for m, r in own.items() if is_number(r["cost"]) and is_number(r["value"])}
+    known = {m: (float(r["cost"]), float(r["value"])) for m, r in own.items()}
     points = [
-        (m, cost[m], _bar(m, rows.loc[[m]]))
-        for m in order
-        if m in cost and m in rows.index and is_number(rows.loc[m, "mean"])
-    ]
+        Point(
+            m, *known[m], *_ends(means.get(m)), control=m in CONTROLS,
+            dominated=bool(own[m].get("dominated", dominated(m, known, higher=direction != "lower"))),
+        )
+        for m in order if m in known
+    ]  # fmt: skip
     if not points:
         return None
-    said = ", ".join(f"{m} {number(p)} passes {number(b.value)}" for m, p, b in points)
-    figure = cost_scatter(points, metric=metric.replace("_", " "), arrow=ARROWS[direction])
-    return _picture(figure, f"Passes against {metric}: {said}")
+    best = ", ".join(p.name for p in front(points, higher=direction != "lower")) or "none"
+    name = "mean rank in faithfulness" if metric == "faithfulness" else metric.replace("_", " ")
+    said = ", ".join(f"{p.name} {number(p.cost)} passes {number(p.value)}" for p in points)
+    figure = cost_scatter(points, metric=name, direction=direction)
+    return _picture(figure, f"Passes against {name}: {said}. Beaten by none: {best}.") | {"front": best, "metric": name}
+
+
+def _ends(row: Any) -> tuple[float | None, float | None]:
+    """The interval of a row, if it has one."""
+    both = row is not None and is_number(row["low"]) and is_number(row["high"])
+    return (float(row["low"]), float(row["high"])) if both else (None, None)
 
 
 def faithful(comparison: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,38 +8,68 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.report.judge import CONTROLS, RANKED, question_of
+from pellucid.report.judge import CONTROLS, RANKED, base, question_of
 from pellucid.report.numbers import DASH, interval, is_number, mean_interval, number
 from pellucid.study.store import Run
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
-TABLES = (
-    ("Faithfulness: does the output follow what the map marks?", ("faithfulness",)),
-    ("Plausibility: does the map lie where a person would look?", ("plausibility",)),
-    ("Stability, sanity, complexity", ("stability", "sanity", "complexity", "")),
-)
+QUESTIONS = {
+    "faithfulness": "Faithfulness: does the output follow what the map marks?",
+    "plausibility": "Plausibility: does the map lie where a person would look?",
+    "certainty": "Certainty: does the map tell how sure the model may be?",
+    "stability": "Stability: does the map stay as it is under small changes of the picture?",
+    "sanity": "Sanity: does the map change when the model does?",
+    "axiom": "Axioms: does the map keep what such maps promise?",
+    "complexity": "Complexity: is the map short enough to be read?",
+    "modality": "Modalities: does the map divide itself among the inputs as the model does?",
+    "cost": "Cost",
+    "": "Other",
+}
 WIDEST = 7  # columns of a table that fit on paper
 Cell = dict[str, Any]
 
 
 def score_tables(run: Run, task: str, order: Sequence[str]) -> list[Cell]:
-    """Methods down (in ``order``, controls apart), metrics across, by question."""
+    """One group per question: methods down (in ``order``, controls apart), measures across, as wide as paper allows.
+
+    Shares of the inputs are no scores; they are drawn elsewhere.
+    """
     table, metrics = run.table("comparison", task), run.info.get("metrics", {})
     if not len(table):
         return []
     found = []
-    for title, questions in TABLES:
-        names = [m for m in dict.fromkeys(table["metric"]) if question_of(m, metrics) in questions]
-        for start in range(0, len(names), WIDEST):
-            heads = names[start : start + WIDEST]
-            found.append(_score_table(run, task, table, heads, order, title + (" (continued)" if start else "")))
+    names = [str(m) for m in dict.fromkeys(table["metric"]) if not is_share(str(m), metrics)]
+    for question, title in QUESTIONS.items():
+        own = [m for m in names if _group(m, metrics) == question]
+        if own:
+            parts = [own[k : k + WIDEST] for k in range(0, len(own), WIDEST)]
+            found.append(
+                {
+                    "title": title,
+                    "main": question in RANKED,
+                    "names": ", ".join(m.replace("_", " ") for m in own),
+                    "more": ", ".join(m.replace("_", " ") for m in own[WIDEST:]),
+                    "tables": [_score_table(table, part, order, metrics) for part in parts],
+                    "notes": _undefined(run, task, own),
+                }
+            )
     return found
 
 
-def _score_table(run: Run, task: str, table: pd.DataFrame, heads: list[str], order: Sequence[str], title: str) -> Cell:
+def is_share(metric: str, metrics: Mapping[str, Any]) -> bool:
+    """Whether a metric says how much an input counts, which is neither good nor bad."""
+    return question_of(metric, metrics) == "modality" and base(metric).endswith("_share")
+
+
+def _group(metric: str, metrics: Mapping[str, Any]) -> str:
+    question = question_of(metric, metrics)
+    return question if question in QUESTIONS else ""
+
+
+def _score_table(table: pd.DataFrame, heads: list[str], order: Sequence[str], metrics: Mapping[str, Any]) -> Cell:
     by = {(str(r["metric"]), str(r["method"])): r for r in table.to_dict("records")}
     # A random map is perfectly stable: only these questions are ones in which it can be beaten in earnest.
-    against = {h for h in heads if question_of(h, run.info.get("metrics", {})) in RANKED}
+    against = {h for h in heads if question_of(h, metrics) in RANKED}
     rows = [
         {
             "method": m,
@@ -53,7 +83,7 @@ def _score_table(run: Run, task: str, table: pd.DataFrame, heads: list[str], ord
         {"name": h.replace("_", " "), "arrow": ARROWS.get(str(table[table["metric"] == h]["direction"].iloc[0]), "")}
         for h in heads
     ]
-    return {"title": title, "columns": columns, "rows": rows, "notes": _undefined(run, task, heads)}
+    return {"columns": columns, "rows": rows}
 
 
 def _score(row: Mapping[Any, Any] | None, same: pd.DataFrame, *, against: bool) -> Cell:
@@ -86,8 +116,11 @@ def _undefined(run: Run, task: str, names: Sequence[str]) -> list[str]:
     notes = []
     for name in names:
         own = scores[(scores["metric"] == name) & scores["value"].isna()] if len(scores) else scores
-        for (method, reason), rows in own.groupby(["method", "reason"], sort=False) if len(own) else ():
-            notes.append(f"{name.replace('_', ' ')}, {method}: undefined for {len(rows)} map(s): {reason}")
+        for reason, rows in own.groupby("reason", sort=False) if len(own) else ():
+            methods = list(dict.fromkeys(rows["method"].astype(str)))
+            everyone = len(methods) > 1 and len(methods) == scores["method"].nunique()
+            who = "every method" if everyone else ", ".join(methods)
+            notes.append(f"{name.replace('_', ' ')}, {who}: undefined for {len(rows)} map(s): {reason}")
     return notes
 
 

@@ -23,6 +23,7 @@ WORDS = {
     "empty_target": "empty target: nothing to explain",
     "unstable": "unstable: changes under small noise",
     "not_sane": "not sane: similar on a scrambled model",
+    "not_better": "not better: a random map is as faithful here",
     "random_model": "random: the model draws in eval mode",
 }
 

@@ -1,0 +1,109 @@
+"""Curves with bands: similarity by layer as a model is scrambled, and risk by coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pellucid.report.style import GRID, MARKERS, QUIET, SERIES, canvas, house_style
+
+STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+FAINT = "#b4bcc5"
+MOST_TICKS = 14
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: ``x`` and ``y``, its band if there is one; ``lit`` curves are in colour, others grey in the back."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    lit: bool = True
+    control: bool = False
+
+
+def layer_curves(panels: Mapping[str, Sequence[Line]], layers: Mapping[str, Sequence[str]]) -> Figure:
+    """Similarity of each method's map to the unscrambled model's, layer by layer; one panel for each way to scramble.
+
+    Args:
+        panels: title to curves, ``x`` the place of the layer from 0.
+        layers: title to names of the layers in that order.
+    """
+    with house_style():
+        most = max((len(v) for v in layers.values()), default=1)
+        figure = canvas(1.9 + max(2.8, min(5.2, 0.32 * most)) * max(1, len(panels)), 3.5)
+        axes = figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0]
+        for axis, (title, lines) in zip(axes, panels.items()):
+            _draw(axis, lines)
+            names = [_short(n) for n in layers.get(title, ())]
+            every = max(1, -(-len(names) // MOST_TICKS))
+            axis.set_xticks(range(0, len(names), every), names[::every], rotation=60, ha="right")
+            for label in axis.get_xticklabels():
+                label.set(parse_math=False, fontsize=7)
+            axis.axhline(0, color=QUIET, linewidth=0.7)
+            axis.set_title(title, parse_math=False)
+            axis.set(ylim=(-1.03 if _lowest(lines) < -0.3 else min(-0.05, _lowest(lines) - 0.05), 1.03))
+        axes[0].set_ylabel("similarity to the map as it was")
+        _legend(figure, axes)
+        return figure
+
+
+def risk_coverage(panels: Mapping[str, Sequence[Line]]) -> Figure:
+    """Error rate among the cases that are kept, by the share kept; the dotted line is a detector that knows nothing."""
+    with house_style():
+        figure = canvas(1.9 + 3.2 * max(1, len(panels)), 3.0)
+        axes = figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0]
+        for axis, (title, lines) in zip(axes, panels.items()):
+            _draw(axis, lines)
+            axis.set_title(title, parse_math=False)
+            axis.set(xlim=(0, 1.02), xlabel="share of the cases kept")
+            axis.set_ylim(bottom=-0.02)
+        axes[0].set_ylabel("share of errors among them")
+        _legend(figure, axes)
+        return figure
+
+
+def _draw(axis: Axes, lines: Sequence[Line]) -> None:
+    behind = [line for line in lines if not line.lit]
+    for line in behind:
+        axis.plot(line.x, line.y, color=FAINT, linewidth=1, linestyle=":" if line.control else "-", zorder=1,
+                  label="controls" if line.control else "other methods")  # fmt: skip
+    for k, line in enumerate(line for line in lines if line.lit):
+        colour = SERIES[k % len(SERIES)]
+        if len(line.low):
+            axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, linewidth=0, zorder=2)
+        axis.plot(line.x, line.y, color=colour, linestyle=STYLES[k % len(STYLES)], linewidth=1.5, zorder=3,
+                  marker=MARKERS[k % len(MARKERS)] if len(line.x) < 25 else None, markersize=3.5,
+                  label=line.name)  # fmt: skip
+    axis.set_axisbelow(True)
+    axis.grid(color=GRID, linewidth=0.6)
+
+
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    found: dict[str, Any] = {}
+    for axis in axes:
+        for handle, name in zip(*axis.get_legend_handles_labels()):
+            found.setdefault(name, handle)
+    order = sorted(found, key=lambda n: (n == "other methods", n == "controls"))
+    if found:
+        handles = [found[n] for n in order]
+        legend = figure.legend(handles, order, loc="outside right upper", fontsize=7.5, handlelength=3)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+
+def _lowest(lines: Sequence[Line]) -> float:
+    values = [v for line in lines for v in (*line.y, *line.low) if np.isfinite(v)]
+    return min(values, default=0.0)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else "…" + name[-17:]

@@ -1,0 +1,53 @@
+"""How to read the pieces of the page: one or two plain sentences for each that is there."""
+
+from __future__ import annotations
+
+from pellucid.study.store import Run
+
+WORDS = {
+    "findings": (
+        "What stands out",
+        "A place outside the patient that draws the maps of many cases and whose content the model was shown to use. "
+        "The cases are named so that a person can look.",
+    ),
+    "ranking": (
+        "Mean ranks",
+        "In every patient the methods are ranked, 1 the best, and the ranks are averaged. A bar joins methods that "
+        "these patients do not tell apart: their mean ranks differ by less than the critical difference.",
+    ),
+    "aggregated": (
+        "If other measures were chosen",
+        "The dot is a method’s place by all measures of the question; the bar is where 90 % of its places lie when up "
+        "to half of the measures are left out. A long bar: the choice of measures decides, not the method.",
+    ),
+    "pareto": (
+        "Cost and faithfulness",
+        "A method on the line is beaten by none that costs as little. A hollow one is: another is as good for no more "
+        "passes.",
+    ),
+    "agreement": (
+        "Do the methods agree?",
+        "Rank correlation of what two maps of the same case mark: 1 the same order of places, 0 unrelated, "
+        "−1 reversed.",
+    ),
+    "details": (
+        "Layer by layer",
+        "How much of a map is left as the weights are made random, one layer after the other. It should fall. The "
+        "bands are 95 % intervals over patients.",
+    ),
+    "strata": (
+        "By kind of case",
+        "Means within kinds of cases, such as small and large lesions; said to differ where the intervals of two kinds "
+        "do not overlap.",
+    ),
+    "detector": (
+        "Does certainty tell errors?",
+        "Were the least certain cases set aside, how many errors would be left among the others? The flat dotted line "
+        "is a detector that knows nothing; a useful one lies below it.",
+    ),
+}
+
+
+def reading(run: Run) -> list[tuple[str, str]]:
+    """Term and explanation of each piece that this run has."""
+    return [words for table, words in WORDS.items() if len(run.table(table))]
