@@ -158,7 +158,7 @@ class Recipe(Part):
             raise ValueError(f"two tasks have the same name: {names}")
         for t in self.tasks:
             if t.evaluate.shuffled_labels and f"{t.name}-shuffled" in names:
-                raise ValueError(f"the task {t.name + '-shuffled'!r} has the name of another's shuffled model; rename it")
+                raise ValueError(f"the task '{t.name}-shuffled' has the name of another's shuffled model; rename it")
         return self
 
     def hash(self) -> str:

@@ -3,8 +3,8 @@
 Gradients of deep networks are noisy, and the noise alone makes two maps unlike: a method then passes because it is
 noisy. So each map, of the model and of every randomised one, is the mean of the maps of the same ``samples`` copies of
 the case under normal noise of sd ``noise`` × (max − min), class and region kept. In [−1, 1], lower is better. Source:
-hedstrom2023sanity; Quantus 0.6 takes 50 copies by default, leaves one of them without noise, and draws new noise for
-every layer.
+hedstrom2023sanity; Quantus 0.6 takes 50 copies by default, leaves one of them without noise, draws new noise for every
+layer, and explains by functions of its own whatever function it is given.
 """
 
 from __future__ import annotations

@@ -102,10 +102,10 @@ def _redrawn(p: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """A sub-module with parameters of its own, or a parameter that belongs to no sub-module.
+    """A sub-module with parameters of its own, or a parameter that a container of layers holds itself.
 
     Attributes:
-        name: as in ``module.named_modules()``.
+        name: as in ``module.named_modules()``, or the parameter's.
         parameters: their names, as in ``module.named_parameters()``.
     """
 
@@ -127,15 +127,21 @@ def run_order(engine: Engine, case: Case) -> list[Layer]:
             engine.outputs([case])
         layers: dict[str, list[str]] = {}
         for name in uses.order:
-            layers.setdefault(_owner(name), []).append(name)
+            layers.setdefault(_owner(engine.module, name), []).append(name)
         known[key] = [Layer(name, tuple(own)) for name, own in layers.items()]
     return known[key]
 
 
-def _owner(parameter: str) -> str:
-    """The sub-module that a parameter belongs to: also where a parametrisation holds its original."""
+def _owner(module: nn.Module, parameter: str) -> str:
+    """The layer that a parameter belongs to; of one that a container of layers holds itself, its own name."""
     first = parameter.partition(".parametrizations.")[0]
-    return first if first != parameter else parameter.rpartition(".")[0] or parameter
+    if first != parameter:
+        return first
+    owner = parameter.rpartition(".")[0]
+    holder = module.get_submodule(owner)
+    children = [m for name, m in holder.named_children() if name != "parametrizations"]
+    inside = any(True for child in children for _ in child.parameters())
+    return parameter if not owner or (inside and not isinstance(holder, nn.MultiheadAttention)) else owner
 
 
 class _Uses(TorchDispatchMode):
