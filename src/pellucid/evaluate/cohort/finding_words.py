@@ -37,44 +37,47 @@ def shortcut(
         "calling it a shortcut."
         if frame else "The model probably uses a mark that is no part of the patient."
     )  # fmt: skip
-    falls = f"it falls in {down}" if down >= n / 2 else f"it rises in {n - down}"
+    falls = f"it falls in {down} of the {n}" if down >= n / 2 else f"it rises in {n - down} of the {n}"
+    flipped = f", and the answer flips in {flips}" if flips else ""
+    held = f"{100 * t.held[t.methods[0]]:.0f} % of the map of {t.methods[0]}"
+    pointing = count(len(t.filled), "case")
+    change = f"{amount(e.value, unit)} [{e.low:.2f}, {e.high:.2f}]"
     return (
-        f"In {n} of {of} cases the answer hangs on evidence {where}: {t.spot.place.words(orientation)}, which holds "
-        f"{100 * t.held[t.methods[0]]:.0f} % of the map of {t.methods[0]} on average. The maps of "
-        f"{count(len(t.filled), 'case')} point there; with that place filled with what is around it {ANSWER[unit]} "
-        f"changes in these by {amount(e.value, unit)} [{e.low:.2f}, {e.high:.2f}] ({falls} of the {n}"
-        + (f", and the answer flips in {flips}" if flips else "")
-        + f"); the same fill at {_matches(t)} changes it by {amount(e.control, unit)}. {end}"
+        f"In {n} of {of} cases the answer hangs on evidence {where}: {t.spot.place.words(orientation)}. In the "
+        f"{pointing} whose maps point there it holds {held}. With that place filled with what is around it "
+        f"{ANSWER[unit]} changes in these by {change} ({falls}{flipped}); the same fill at {_matches(t)} changes it by "
+        f"{amount(e.control, unit)}. {end}"
     )
 
 
 def nothing(
     *, cases: int, patients: int, found: int, tested: Sequence[tuple[Tested, Effect]], unit: str,
-    orientation: str | None, margin: float, dense: float, least: int,
+    orientation: str | None, margin: float, dense: float,
 ) -> str:  # fmt: skip
     """What was looked for in vain."""
     looked = f"Evidence outside the patient was looked for in {count(cases, 'case')} of {count(patients, 'patient')}"
+    if not tested and not found:
+        return f"{looked}, and none was found: no map holds anything there, so nothing was put to the model."
     if not tested:
-        why = "there is no other place outside to compare with" if found else "no map holds anything outside"
-        return f"{looked}; nothing could be tested with the model, as {why}."
+        return f"{looked}; what the maps point at has no other place of its size outside to be compared with."
     t, e = max(tested, key=lambda pair: np.nan_to_num(pair[1].difference, nan=-1.0))
     place = t.spot.place.words(orientation)
-    if e.patients < least:
-        ids = ", ".join(f.case for f in t.filled) or "none"
-        return (
-            f"{looked}. The maps of {count(e.patients, 'patient')} point at the {place}: too few to tell whether the "
-            f"model uses it, which takes {least}. Look at these cases: {ids}."
-        )
     why = (
         f"maps point at {count(len(tested), 'place')} there, the one that matters most the {place}"
         if t.methods else f"no map holds {dense:g} times its share of any place there; the densest is the {place}"
     )  # fmt: skip
-    seen = max(margin, 1.4 * (e.difference_high - e.difference_low) / 2)  # 80 % power at 5 %, were it normal
+    moved = [f.case for f in t.filled if f.size[0] - f.control[0] >= margin]
+    least = next(k for k in range(1, 99) if 0.5**k * len(tested) < 0.05)
+    few = (
+        f"In {count(len(moved), 'case')} it changes by {amount(margin, unit)} more than there, too few to tell from "
+        f"chance; look at them: {', '.join(moved)}. " if moved else ""
+    )  # fmt: skip
+    span = f" [{e.difference_low:.2f}, {e.difference_high:.2f}]" if np.isfinite(e.difference_low) else ""
     return (
         f"{looked}, and none was found: {why}. With it filled with what is around it {ANSWER[unit]} changes by "
         f"{amount(e.value, unit)}, and by {amount(e.control, unit)} with the same fill at {_matches(t)} (difference "
-        f"{e.difference:.2f} [{e.difference_low:.2f}, {e.difference_high:.2f}], {count(len(t.filled), 'case')}). A "
-        f"difference of about {amount(seen, unit)} would have been reported."
+        f"{e.difference:.2f}{span}, {count(len(t.filled), 'case')}). {few}{least} patients whose answer changes by "
+        f"{amount(margin, unit)} more than there, and none by less, would have been reported."
     )
 
 

@@ -150,13 +150,14 @@ def _of_map(means: Means, method: str, label: str) -> list[Spot]:
 
 def _box(smooth: Array, shape: tuple[int, ...]) -> Place:
     """The box of what is connected to the peak, a pixel wider; tighter until it is no larger than allowed."""
-    peak = np.unravel_index(int(smooth.argmax()), shape)
+    peak = tuple(int(i) for i in np.unravel_index(int(smooth.argmax()), shape))
     level = EDGE * float(smooth[peak])
-    while True:
+    while level < 0.95 * float(smooth[peak]):
         labels, _ = ndimage.label(smooth >= level, np.ones((3,) * len(shape)))
         at = ndimage.find_objects((labels == labels[peak]).astype(int))[0]
-        box = tuple((max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(at, shape))
-        place = Place(box, shape)
-        if place.share <= LARGEST or level >= 0.95 * float(smooth[peak]):
+        place = Place(tuple((max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(at, shape)), shape)
+        if place.share <= LARGEST:
             return place
         level *= 1.15
+    reach = [max(1, int(LARGEST ** (1 / len(shape)) * n / 2)) for n in shape]  # a plateau has no edge of its own
+    return Place(tuple((max(0, i - r), min(n, i + r)) for i, r, n in zip(peak, reach, shape)), shape)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 ENDS = {"R": ("left", "right"), "L": ("right", "left"), "A": ("posterior", "anterior"), "P": ("anterior", "posterior"),
         "S": ("inferior", "superior"), "I": ("superior", "inferior")}  # fmt: skip
 PICTURE = (("upper", "lower"), ("left", "right"))
-SAME = 0.9  # of a place has to lie as much outside as the place it is compared with
+SAME, AT_LEAST = 0.9, 0.5  # how much of a place lies outside, in parts of that of the place it is compared with
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Place:
 def matched(place: Place, away: NDArray[np.float64], others: Sequence[Place], *, most: int = 2) -> list[Place]:
     """Places of the same size to compare a place with: its mirror images first, then others, all as much outside.
 
+    Where none is (nine tenths as much), the one that is most, if half as much.
+
     Args:
         place: to match.
         away: share of the cases in which a pixel is outside the patient, on the place's grid.
@@ -91,16 +93,20 @@ def matched(place: Place, away: NDArray[np.float64], others: Sequence[Place], *,
     Returns:
         None, one or several; none where nothing of that size is as much outside.
     """
-    wanted = SAME * float(away[place.on(place.shape)].mean())
+    wanted = float(away[place.on(place.shape)].mean())
     found: list[Place] = []
+    second, best = None, AT_LEAST * wanted
     for candidate in _candidates(place):
         if any(candidate.overlaps(p) for p in (place, *others, *found)):
             continue
-        if float(away[candidate.on(place.shape)].mean()) >= wanted:
+        free = float(away[candidate.on(place.shape)].mean())
+        if free >= SAME * wanted:
             found.append(candidate)
+        elif free > best:
+            second, best = candidate, free
         if len(found) == most:
             break
-    return found
+    return found or ([second] if second else [])
 
 
 def _candidates(place: Place) -> Iterator[Place]:

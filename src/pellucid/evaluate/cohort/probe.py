@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
+from scipy.stats import binomtest
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
@@ -22,7 +21,9 @@ from pellucid.evaluate.shared.refill import refilled
 
 MapsOf = Callable[[str], Sequence[Attribution]]
 Plan = Sequence[tuple[Spot, tuple[Place, ...]]]
-PATIENTS = 6  # fewer cannot show anything: five that all point the same way are p = 0.03 before Holm
+Table = dict[str, dict[str, float]]  # case → method → value
+PATIENTS = 5  # fewer cannot show anything: five whose answers all change are p = 0.03 at one place
+MARGIN = 0.1  # more than at the control: of a probability, or standard deviations of a regression's predictions
 DENSEST = 4  # the densest case in so many decides whether a method is dense there: not every patient shows a mark
 
 
@@ -55,7 +56,7 @@ class Tested:
         spot: where.
         controls: places it is compared with.
         methods: those, no controls, whose maps are dense there; the densest first.
-        held: method to the mean share of its map that lies there, controls too.
+        held: method to the share of its map that lies there, mean over the cases in ``filled``; controls too.
         filled: the cases whose maps point there (all, if no method is dense there).
     """
 
@@ -74,8 +75,9 @@ class Tested:
 class Effect:
     """Means over patients of the size of the change, at the place, at the control, and their paired difference.
 
-    Intervals are 95 % bootstrap over patients; ``p`` is Wilcoxon's signed-rank test, one-sided (more at the place).
-    NaN where there are too few patients.
+    Intervals are 95 % bootstrap over patients, NaN where these are too few. ``more`` counts patients whose answer
+    changes by 0.1 more at the place than at the control, ``less`` those with the reverse; ``p`` is the exact sign test
+    of the two, one-sided. A mark that few patients show is found by it as well as one that all show.
     """
 
     patients: int = 0
@@ -86,6 +88,8 @@ class Effect:
     difference: float = np.nan
     difference_low: float = np.nan
     difference_high: float = np.nan
+    more: int = 0
+    less: int = 0
     p: float = np.nan
 
 
@@ -117,13 +121,15 @@ def probe(
     if not plan:
         return []
     times, masses = _read(cases, maps_of, plan)
-    tested = [
-        Tested(spot, others, _dense(rows, controls), {m: float(np.mean(v)) for m, v in mass.items()})
-        for (spot, others), rows, mass in zip(plan, times, masses)
-    ]
+    tested = []
+    for (spot, others), rows, mass in zip(plan, times, masses):
+        methods = _dense(rows, controls)
+        here = [i for i, row in rows.items() if _points(methods, row)]
+        held = {m: float(np.mean([mass[i][m] for i in here if m in mass[i]] or [np.nan])) for m in _all(rows)}
+        tested.append(Tested(spot, others, methods, held))
     scores: list[float] = []
     for case in cases:
-        here = [t for t, rows in zip(tested, times) if case.id in rows and _points(t, rows[case.id])]
+        here = [t for t, rows in zip(tested, times) if case.id in rows and _points(t.methods, rows[case.id])]
         if here:
             scores += _fill(engine, case, maps_of(case.id), here, seed)
     if engine.predictor.task == "regression":
@@ -138,43 +144,52 @@ def effect(t: Tested, *, n_boot: int, seed: int) -> Effect:
     names, at = np.unique([f.group for f in t.filled], return_inverse=True)
     size, control = (np.bincount(at, t.column(k)) / np.bincount(at) for k in ("size", "control"))
     gap = size - control
-    plain = Effect(len(names), float(size.mean()), control=float(control.mean()), difference=float(gap.mean()))
+    more, less = int((gap >= MARGIN).sum()), int((gap <= -MARGIN).sum())
+    found = Effect(
+        len(names), float(size.mean()), control=float(control.mean()), difference=float(gap.mean()), more=more,
+        less=less, p=float(binomtest(more, more + less, alternative="greater").pvalue) if more + less else 1.0,
+    )  # fmt: skip
     if len(names) < PATIENTS:
-        return plain
+        return found
     draws = np.random.default_rng(seed).integers(len(names), size=(n_boot, len(names)))
     low, high = np.quantile(size[draws].mean(1), [0.025, 0.975])
     gap_low, gap_high = np.quantile(gap[draws].mean(1), [0.025, 0.975])
-    p = float(wilcoxon(gap, alternative="greater").pvalue) if gap.any() else 1.0
-    return Effect(
-        len(names), plain.value, float(low), float(high), plain.control, plain.difference, float(gap_low),
-        float(gap_high), p,
-    )  # fmt: skip
+    return replace(
+        found, low=float(low), high=float(high), difference_low=float(gap_low), difference_high=float(gap_high)
+    )
 
 
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
-def _read(cases: Sequence[Case], maps_of: MapsOf, plan: Plan) -> tuple[list[Any], list[Any]]:
-    """For every spot: case → method → how many times its share it holds; and method → the shares of its maps."""
-    times: list[dict[str, dict[str, float]]] = [{} for _ in plan]
-    masses: list[dict[str, list[float]]] = [{} for _ in plan]
+def _read(cases: Sequence[Case], maps_of: MapsOf, plan: Plan) -> tuple[list[Table], list[Table]]:
+    """For every spot, by case and method: how many times its share of the picture it holds, and what share of the map.
+
+    Of several targets of a case, the one that holds most.
+    """
+    times: list[Table] = [{} for _ in plan]
+    masses: list[Table] = [{} for _ in plan]
     for case in cases:
         away = outside(case)
         where = [within(spot.place, away) for spot, _ in plan]
-        for method, label, dense in densities(case, maps_of(case.id)):
-            for i, (spot, _) in enumerate(plan):
-                if where[i].any() and spot.label in ("", label):
-                    mine = times[i].setdefault(case.id, {})
-                    held = float(dense[where[i]].mean())
-                    mine[method] = max(held, mine.get(method, 0.0))
-                    masses[i].setdefault(method, []).append(held * float(where[i].mean()))
+        for method, _, dense in densities(case, maps_of(case.id)):
+            for i, here in enumerate(where):
+                if here.any():
+                    held = float(dense[here].mean())
+                    for table, value in ((times[i], held), (masses[i], held * float(here.mean()))):
+                        row = table.setdefault(case.id, {})
+                        row[method] = max(value, row.get(method, 0.0))
     return times, masses
 
 
-def _dense(rows: dict[str, dict[str, float]], controls: Sequence[str]) -> tuple[str, ...]:
+def _all(rows: Table) -> list[str]:
+    return sorted({m for row in rows.values() for m in row})
+
+
+def _dense(rows: Table, controls: Sequence[str]) -> tuple[str, ...]:
     """Methods that hold 3 times the place's share or more in the densest quarter of the cases, and more than chance."""
     found = []
-    for name in sorted({m for row in rows.values() for m in row} - set(controls)):
+    for name in (m for m in _all(rows) if m not in controls):
         values = np.array([row[name] for row in rows.values() if name in row])
         chance = np.array([row.get(controls[0], 1.0) if controls else 1.0 for row in rows.values() if name in row])
         top = np.sort(values)[-max(1, len(values) // DENSEST) :]
@@ -183,8 +198,8 @@ def _dense(rows: dict[str, dict[str, float]], controls: Sequence[str]) -> tuple[
     return tuple(n for _, n in sorted(found, reverse=True))
 
 
-def _points(t: Tested, row: dict[str, float]) -> bool:
-    return not t.methods or any(row.get(m, 0.0) >= DENSE for m in t.methods)
+def _points(methods: Sequence[str], row: dict[str, float]) -> bool:
+    return not methods or any(row.get(m, 0.0) >= DENSE for m in methods)
 
 
 def _fill(
@@ -232,5 +247,5 @@ def _targets(engine: Engine, maps: Sequence[Attribution]) -> list[Target]:
 def _in_sd(t: Tested, sd: float) -> Tested:
     """The changes of a regression in standard deviations of its predictions."""
     k = 1 / sd if sd > 0 else 1.0
-    rows = [Filled(f.case, f.group, f.change * k, f.size * k, f.control * k, f.flips) for f in t.filled]
-    return Tested(t.spot, t.controls, t.methods, t.held, rows)
+    rows = [replace(f, change=f.change * k, size=f.size * k, control=f.control * k) for f in t.filled]
+    return replace(t, filled=rows)

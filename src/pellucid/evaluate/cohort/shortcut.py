@@ -15,12 +15,10 @@ from pellucid.evaluate.cohort.anatomy import GIVEN, How, outside
 from pellucid.evaluate.cohort.compare import holm
 from pellucid.evaluate.cohort.hotspots import DENSE, Means, spots
 from pellucid.evaluate.cohort.places import matched
-from pellucid.evaluate.cohort.probe import PATIENTS, Effect, MapsOf, Tested, densities, effect, probe
+from pellucid.evaluate.cohort.probe import MARGIN, PATIENTS, Effect, MapsOf, Tested, densities, effect, probe
 
 SPOTS = 3
 STRATUM = 3  # maps of one label that make a mean of their own
-CASE_MARGIN = 0.1  # more than at the control: probability, or standard deviations of the predictions
-MARGIN = 0.05  # the same, of the mean over cases
 ALPHA = 0.05
 UNITS = {"classification": "probability", "segmentation": "mean probability", "regression": "sd"}
 COLUMNS = (
@@ -40,10 +38,11 @@ def shortcuts(
     what is around it (and, beside, with the picture's mean), and so are one or two places of the same size elsewhere
     outside: 1 forward in a case and 2 for every place filled, so 19 at most.
 
-    It is a finding if a method that is no control is dense there (3 times the place's share of the picture, in a
-    quarter of the cases, and more than the first control), and filling changes the answer more than at the control:
-    by 0.05 or more on average, with a 95 % bootstrap interval over patients above zero and p < 0.05 (Wilcoxon,
-    one-sided, Holm over the places).
+    It is a finding if a method that is no control is dense there (3 times the place's share of the picture, in the
+    densest quarter of the cases, and more than the first control on average), and filling changes the answer more than
+    at the control: the 95 % bootstrap interval of the mean difference lies above zero, and patients whose answer
+    changes by 0.1 more than at the control outnumber those with the reverse (exact sign test, Holm over the places,
+    p < 0.05). 0.1 is of a probability, or standard deviations of a regression's predictions.
 
     Args:
         engine: around the model that was explained.
@@ -87,13 +86,13 @@ def shortcuts(
     rows = [
         _finding(t, e, float(q), orientation, "frame" in how, fixed)
         for t, e, q in zip(tested, effects, p)
-        if t.methods and e.difference >= MARGIN and e.difference_low > 0 and q < ALPHA
+        if t.methods and e.difference_low > 0 and q < ALPHA
     ]
     if rows:
         return _table(rows)
     text = say.nothing(
         cases=len(looked), patients=patients, found=len(found), tested=list(zip(tested, effects)), unit=unit,
-        orientation=orientation, margin=MARGIN, dense=DENSE, least=PATIENTS,
+        orientation=orientation, margin=MARGIN, dense=DENSE,
     )  # fmt: skip
     none = (Effect(), float("nan"))
     best, q = max(zip(effects, p), key=lambda pair: np.nan_to_num(pair[0].difference, nan=-1.0), default=none)
@@ -116,7 +115,7 @@ def _add(means: Means, cases: Sequence[Case], maps_of: MapsOf) -> tuple[dict[How
 def _finding(
     t: Tested, e: Effect, p: float, orientation: str | None, frame: bool, fixed: dict[str, Any]
 ) -> dict[str, Any]:
-    concerned = [f for f in t.filled if f.size[0] - f.control[0] >= CASE_MARGIN]
+    concerned = [f for f in t.filled if f.size[0] - f.control[0] >= MARGIN]
     more = {
         "zone": t.spot.place.zone(orientation), "box": str(t.spot.place), "methods": ", ".join(t.methods),
         "cases": ",".join(f.case for f in concerned), "n": len(concerned), "flips": sum(f.flips for f in concerned),
