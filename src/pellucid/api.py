@@ -22,6 +22,7 @@ from pellucid.engine.engine import Engine, same_shapes
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, UsageError, nearest
 from pellucid.evaluate import verdicts
+from pellucid.evaluate.cohort.signatures import Cohort
 from pellucid.evaluate.evidence import OPTIONS, Evidence, Explain
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer, attributions
@@ -207,6 +208,7 @@ def evaluate(
     region: str = "lesion",
     background: Sequence[Case] = (),
     shuffled: Predictor | None = None,
+    cohort: Cohort | None = None,
     device: str = "auto",
     precision: Any = "float32",
     memory: int | None = None,
@@ -223,6 +225,8 @@ def evaluate(
         region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask.
         background: for methods that need one, where a metric re-explains, and for the fill ``"cohort"``.
         shuffled: the same network trained on shuffled labels, for ``label_randomisation``.
+        cohort: the coarse maps of all cases, this one's included, for the metrics that look over a cohort (see
+            :func:`~pellucid.evaluate.cohort.signatures.signatures`).
         device, precision, memory, chunk: of the Engine.
         **options: of the shared evidence: ``steps``, ``fill``, ``thresholds``, ``seed``.
 
@@ -242,7 +246,9 @@ def evaluate(
         if a.case_id != case.id:
             raise InputError(f"the map is of case {a.case_id}, not of {case.id}")
     engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
-    evidence = evidence_of(engine, case, maps, region=region, background=background, shuffled=shuffled, **options)
+    evidence = evidence_of(
+        engine, case, maps, region=region, background=background, shuffled=shuffled, cohort=cohort, **options
+    )
     chosen = [as_metric(m) for m in metrics]
     rows = [{k: s.value for k, s in evidence.view(i).scores(chosen).items()} for i in range(len(maps))]
     return rows[0] if isinstance(attribution, Attribution) else rows

@@ -19,6 +19,7 @@ from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import Engine
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, PellucidError, UsageError
+from pellucid.evaluate.cohort.signatures import Cohort, Signatures
 from pellucid.evaluate.shared.answers import Answers, answers
 from pellucid.evaluate.shared.copies import copies, distances
 from pellucid.evaluate.shared.curves import Curves, curves
@@ -70,6 +71,7 @@ class Evidence:
         background: cases whose mean is the fill ``"cohort"``.
         controls: how the maps are made that every map has to beat (``random``, ``edge``), by name.
         shuffled: a predictor like the engine's that was trained on shuffled labels, where there is one.
+        cohort: the coarse maps of all cases, this one's included, for the metrics that look over a cohort.
 
     Raises:
         UsageError: numbers of maps, targets and explainers that do not fit, fewer than two steps, a shuffled
@@ -93,6 +95,7 @@ class Evidence:
         background: Sequence[Case] = (),
         controls: Mapping[str, Explain] | None = None,
         shuffled: Predictor | None = None,
+        cohort: Cohort | None = None,
     ) -> None:
         if not maps or not bound or len(maps) % len(bound) or len(again) != len(maps):
             raise UsageError(
@@ -104,7 +107,7 @@ class Evidence:
         self.engine, self.case, self.maps, self.bound, self.again = engine, case, maps, bound, again
         self.region, self.steps, self.fill, self.seed = region, steps, as_fill(fill), seed
         self.background, self.controls = background, dict(controls or {})
-        self.shuffled = shuffled
+        self.shuffled, self.cohort = shuffled, cohort
         self.limits = thresholds or Thresholds()
         self._kept: dict[Hashable, Any] = {}
         self._check()
@@ -254,6 +257,19 @@ class Evidence:
         apart = self.once((*key, "distances"), lambda: distances(self.problem, cases))
         return self.remade(key, place, self.engine, cases), apart
 
+    def signatures(self, place: int) -> tuple[Signatures, int]:
+        """The coarse maps of the cohort by a map's method for its target, and the row of this case.
+
+        Raises:
+            Undefined: there is no cohort, the case is not in it or is alone, or the task predicts no class.
+        """
+        if self.engine.predictor.task == "regression":
+            raise Undefined("a regression predicts no class, so no two cases have the same")
+        if self.cohort is None:
+            raise Undefined("there are no other cases to compare with; give them as pc.evaluate(…, cohort=…)")
+        found = self.cohort.of(self.maps, place)
+        return found, found.place(self.case.id)
+
     def randomised(self, place: int) -> Attribution:
         """The map that the same method makes of a model with random weights."""
         return self.remade("randomised", place, randomised(self.engine, self.seed), [self.case])[0]
@@ -267,7 +283,7 @@ class Evidence:
         """
         if self.shuffled is None:
             raise Undefined(
-                "there is no model that was trained on shuffled labels; give one as pc.evaluate(…, shuffled=predictor), "
+                "there is no model that was trained on shuffled labels; give one as pc.evaluate(…, shuffled=predictor) "
                 "or set shuffled_labels: true in the 'evaluate' section of a recipe that trains"
             )
         return around(self.engine, self.shuffled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from pellucid.evaluate.run import as_metric, score_table
 from pellucid.study.context import Context
 from pellucid.study.stages import compare, findings
 from pellucid.study.stages.explain import background, chosen, verdict_rows
+from pellucid.study.stages.peers import cohort
 
 
 def run(context: Context) -> None:
@@ -23,6 +25,8 @@ def run(context: Context) -> None:
     limits = work.evaluate.limits()
     usual = background(context)
     ready = set(context.run.cases(context.task))
+    cases = [[c] for c in chosen(context) if c.id in ready]
+    peers = cache(lambda: cohort(context, metrics, [c.id for batch in cases for c in batch]))
 
     def do(batch: Sequence[Case]) -> None:
         for case in batch:
@@ -30,7 +34,7 @@ def run(context: Context) -> None:
             evidence = evidence_of(
                 context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
                 steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,
-                shuffled=context.shuffled,
+                shuffled=context.shuffled, cohort=peers(),
             )  # fmt: skip
             scores, details = score_table(evidence, metrics)
             maps = verdicts.full(evidence) if work.evaluate.checks == "full" else maps
@@ -40,7 +44,6 @@ def run(context: Context) -> None:
             context.run.put_part("agreement_cases", context.task, case.id, agreed)
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
 
-    cases = [[c] for c in chosen(context) if c.id in ready]
     context.batches("evaluate", cases, lambda b: [c.id for c in b], do, lambda b: [b])
     for table in ("scores", "details", "agreement_cases", "verdicts"):
         context.run.merge(table, context.task)
