@@ -4,8 +4,9 @@
 each picture, is added to it (and to the background cases) and taken away by the model before its first layer, so that
 the output is the same. At least 0, lower is better; 0 for a map that is the model's alone. What multiplies with the
 picture itself, or compares with a fixed black, is not invariant. Source: kindermans2019unreliability. Quantus 0.6
-answers yes or no, at an absolute 1e-4, and shifts the bias of the module's first layer, which keeps the output only if
-that layer has no padding. A change of up to 1e-5 is what shifting does to floating-point numbers, and counts as none.
+answers yes or no, at an absolute 1e-4; its shift forgets the first pixel, and the bias of the first layer, which it
+changes, makes up for a shift only if that layer has no padding. A change of up to 1e-5 is what shifting does to
+floating-point numbers, and counts as none.
 """
 
 from __future__ import annotations
