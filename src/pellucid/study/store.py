@@ -12,7 +12,7 @@
     verdicts.parquet    task, case, method, target_index, target, check, status, value, threshold, sentence
     scores.parquet      task, case, group, method, target_index, target, metric, value, reason
     comparison.parquet  task, metric, method, mean, low, high, n, rank …
-    ranking, aggregated, pareto, agreement, strata, explained: docs/reference-run-folder.md
+    details, ranking, aggregated, pareto, agreement, strata, explained, detector …: docs/reference-run-folder.md
     regions.parquet     task, case, method, target_index, target, region, measure, value
     costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes
     model/TASK/         weights.safetensors, model.json
@@ -51,7 +51,8 @@ from pellucid.io.files import atomic
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "history", "verdicts", "scores", "comparison", "regions", "costs",
-    "findings",
+    "findings", "details", "ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained",
+    "detector", "risk_coverage",
 )  # fmt: skip
 
 
