@@ -118,7 +118,7 @@ def marks(x: NDArray[np.float64]) -> Mask:
     if span == 0:
         return np.zeros(x.shape, bool)
     unit = (x - x.min()) / span
-    side = max(3, min(x.shape) // 16)
+    side = max(5, min(x.shape) // 16)
     bright = (unit - ndimage.grey_opening(unit, size=(side,) * x.ndim) > 0.25) & (unit > 0.6)
     bright[tuple(slice(s // 4, s - s // 4) for s in x.shape)] = False
     labels, _ = ndimage.label(bright, np.ones((3,) * x.ndim))
