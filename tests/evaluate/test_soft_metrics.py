@@ -11,11 +11,11 @@ from scipy.stats import pearsonr
 from torch import nn
 
 from metric_worlds import ROWS, attribution, evidence, linear_world, of, world
+from peers import peer
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError
 from pellucid.evaluate.run import as_metric
-from peers import peer
 from reference import metric_soft as literal
 
 SOFT = ["average_drop", "average_increase", "adcc", "arcc"]
