@@ -124,8 +124,9 @@ def test_its_half_of_most_relevant_first_says_what_quantus_asks():
     x = x.detach()
     predictor, case = Predictor(net, inputs=["x"], task="classification", classes=["a", "b"]), Case(id="r", inputs={"x": x})
     seen = set()
-    for k, sign in ((1, 1), (0, -1)):
-        a = attribution(case, {"x": sign * gradient * x}, index=k)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(8))
+    for k, sign, level in ((1, 1, 0.0), (1, 1, 0.1), (1, -1, 0.0), (0, 1, 0.0), (0, -1, 0.1)):
+        a = attribution(case, {"x": sign * gradient * x + level * noise}, index=k)
         metric = quantus.ROAD(percentages=list(range(10, 100, 10)), noise=0.0, display_progressbar=False, disable_warnings=True)
         got = metric(model=net, x_batch=x.numpy()[None], y_batch=np.array([k]), a_batch=a.maps["x"].numpy()[None],
                      device="cpu", channel_first=True)  # fmt: skip
