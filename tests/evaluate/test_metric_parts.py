@@ -18,7 +18,7 @@ from pellucid.errors import UsageError
 from pellucid.evaluate.evidence import Evidence
 from pellucid.evaluate.run import as_metric
 from pellucid.evaluate.shared.alone import alone, alone_in_noise
-from pellucid.evaluate.shared.draws import random_boxes, random_noise, random_subsets, usual_size
+from pellucid.evaluate.shared.draws import Sets, random_boxes, random_noise, random_subsets, usual_size
 from pellucid.evaluate.shared.plan import Plan
 from reference import metric_parts as literal
 
@@ -256,6 +256,18 @@ def test_random_maps_have_no_correlation_on_average(name):
     e = of(predictor, case, [attribution(case, {"x": m}, kind="score") for m in draws])
     found = [value(e, i, name) for i in range(150)]
     assert np.std(found) < 0.3 and abs(np.mean(found)) < 4 * 0.3 / 150**0.5
+
+
+@pytest.mark.parametrize("size", [1, 3, 60, 199])
+def test_sets_are_the_same_as_indices_and_as_bits(size):
+    sets = Sets(np.random.default_rng(0), 200, size, 50)
+    assert sets.packed == (32 * size > 200)
+    inside = torch.stack([sets.inside(k) for k in range(50)])
+    assert inside.sum(1).tolist() == [size] * 50
+    values = torch.rand(200, dtype=torch.double)
+    assert torch.allclose(sets.sums(values), (inside * values).sum(1))
+    # Every unit is as likely as any other: 50 · size / 200 times each, give or take.
+    assert abs(float(inside.double().mean(0).std()) - (size / 200 * (1 - size / 200) / 50) ** 0.5) < 0.02
 
 
 def test_usual_sizes():

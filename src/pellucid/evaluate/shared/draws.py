@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import UsageError
@@ -34,6 +35,36 @@ class Drawn:
 
     scores: Tensor
     sums: Callable[[Tensor], Tensor]
+
+
+class Sets:
+    """K sets of ``size`` out of ``total`` units: as indices, or as bits where these are smaller."""
+
+    def __init__(self, rng: np.random.Generator, total: int, size: int, count: int) -> None:
+        self.total, self.packed = total, 32 * size > total
+        self.rows: list[NDArray[Any]] = []
+        for _ in range(count):
+            chosen = rng.choice(total, size, replace=False, shuffle=False)
+            if self.packed:
+                inside = np.zeros(total, dtype=bool)
+                inside[chosen] = True
+                self.rows.append(np.packbits(inside))
+            else:
+                self.rows.append(chosen.astype(np.int32))
+
+    def inside(self, k: int) -> Tensor:
+        """``(total,)`` whether each unit is in the set ``k``."""
+        if self.packed:
+            return torch.from_numpy(np.unpackbits(self.rows[k], count=self.total)).bool()
+        found = torch.zeros(self.total, dtype=torch.bool)
+        found[torch.from_numpy(self.rows[k]).long()] = True
+        return found
+
+    def sums(self, values: Tensor) -> Tensor:
+        """``(K,)`` sums of ``values (total,)`` over each set."""
+        if self.packed:
+            return torch.stack([values[self.inside(k)].sum() for k in range(len(self.rows))])
+        return torch.stack([values[torch.from_numpy(row).long()].sum() for row in self.rows])
 
 
 def usual_size(units: int, axes: int) -> int:
@@ -67,20 +98,17 @@ def random_subsets(evidence: Evidence, plan: Plan, count: int, size: int | float
     wanted: int = size
 
     def make() -> Drawn:
-        rng = _rng(evidence, f"subsets {plan.by} {wanted}")
-        rows = [rng.choice(total, wanted, replace=False, shuffle=False) for _ in range(count)]
-        chosen = torch.from_numpy(np.stack(rows).astype(np.int64))
+        sets = Sets(_rng(evidence, f"subsets {plan.by} {wanted}"), total, wanted, count)
         device = evidence.engine.device
         of = None if plan.by == PIXELS else units.to(device)
 
         def keep(index: Tensor) -> Tensor:
-            kept = torch.ones(len(index), total, dtype=torch.bool, device=device)
-            kept.scatter_(1, chosen[index.cpu()].to(device), False)
+            kept = ~torch.stack([sets.inside(k) for k in index.tolist()]).to(device)
             return kept if of is None else kept[:, of]
 
         filled = evidence.filled_with(plan.fill or evidence.fill)
         scores = evidence.scorer.run(count, evidence.scorer.blend(keep, filled))
-        return Drawn(scores, lambda values: unit_sums(values, units)[chosen].sum(1))
+        return Drawn(scores, lambda values: sets.sums(values if of is None else unit_sums(values, units)))
 
     return evidence.once(("subsets of units", plan, count, wanted), make)
 
