@@ -101,11 +101,11 @@ def _verb(stage: str, text: str) -> None:
     ) -> None:
         source, folder = _source(recipe, out)
         stages = ("data", "train") if stage == "train" and not (folder / "run.json").is_file() else (stage,)
-        _run(source, folder, False, False, stages, quiet, as_json)
+        _run(source, folder, False, False, stages, quiet, as_json, compared=stage == "evaluate")
 
 
 _verb("train", "Train (or load) the models of a recipe and measure them.")
-_verb("evaluate", "Judge the maps of a run again.")
+_verb("evaluate", "Judge the maps of a run again, and print how the methods compare.")
 _verb("aggregate", "Sum the evidence of a run over regions again.")
 
 
@@ -279,9 +279,11 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _run(
-    recipe: Any, out: Path | None, resume: bool, fresh: bool, only: tuple[str, ...], quiet: bool, as_json: bool
+    recipe: Any, out: Path | None, resume: bool, fresh: bool, only: tuple[str, ...], quiet: bool, as_json: bool,
+    compared: bool = False,
 ) -> None:  # fmt: skip
     from pellucid.report import build_report
+    from pellucid.study.comparison import comparison, print_comparison
     from pellucid.study.recipe import load_recipe
     from pellucid.study.run import failures, run_recipe
     from pellucid.study.summary import print_summary, summary
@@ -294,8 +296,13 @@ def _run(
         final={"report": lambda r: build_report(r.folder)},
     )  # fmt: skip
     if as_json:
-        print(json.dumps(summary(done), indent=1))
-    else:
+        found = summary(done)
+        for task, tables in comparison(done).items() if compared else ():
+            found["tasks"][task] |= tables
+        print(json.dumps(found, indent=1, allow_nan=False))
+    if compared:
+        print_comparison(done, STDERR)
+    elif not as_json:
         print_summary(done, STDERR)
     failed = failures(done)
     for task, stage, item, error in failed:
