@@ -12,6 +12,7 @@ from metric_worlds import attribution, linear_world, of
 from pellucid.errors import UsageError
 from pellucid.evaluate.certainty.salient import salient
 from pellucid.evaluate.run import as_metric
+from pellucid.evaluate.shared.levels import levels
 from pellucid.evaluate.undefined import Undefined
 from reference import metric_plausible as literal
 
@@ -40,14 +41,16 @@ def test_equals_its_twin(shape, top):
 
 def test_the_most_salient_are_strictly_above_numpy_s_percentile():
     rng = np.random.default_rng(1)
-    for values in (rng.random((13, 11)), rng.integers(0, 4, (13, 11)).astype(float), np.eye(30)):
+    for values in (rng.random((13, 11)), rng.integers(0, 4, (13, 11)).astype(float), np.eye(30), np.ones((4, 4))):
+        mask = rng.random(values.shape) < 0.4
+        found = levels(torch.from_numpy(values), torch.from_numpy(mask))
         for top in (0.01, 0.05, 0.5):
             expected = literal.most_salient(values, top)
             if expected.any():
-                assert np.array_equal(salient(torch.from_numpy(values), top).numpy(), expected)
+                assert salient(found, top) == (expected.sum(), (expected & mask).sum())
             else:
                 with pytest.raises(Undefined, match="flat at the top"):
-                    salient(torch.from_numpy(values), top)
+                    salient(found, top)
 
 
 @pytest.mark.parametrize(("pixels", "best"), [(4, 4 / 20), (20, 1.0), (100, 20 / 100), (300, 20 / 300)])

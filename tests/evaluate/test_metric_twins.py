@@ -20,6 +20,7 @@ from pellucid.evaluate.plausibility.mass_accuracy import mass_accuracy
 from pellucid.evaluate.plausibility.pointing_game import pointing_game
 from pellucid.evaluate.plausibility.threshold import above
 from pellucid.evaluate.run import as_metric
+from pellucid.evaluate.shared.levels import levels
 from pellucid.evaluate.stability.max_sensitivity import max_sensitivity
 from reference import metric_literal as literal
 
@@ -29,8 +30,8 @@ RNG = np.random.default_rng(2)
 def pairs():
     """Supports with many ties, and masks, in 2-D and 3-D."""
     for shape in [(7, 9), (4, 5, 6), (3, 3)]:
-        for levels in (3, 50):
-            support = RNG.integers(0, levels, shape).astype(float) / levels
+        for steps in (3, 50):
+            support = RNG.integers(0, steps, shape).astype(float) / steps
             mask = RNG.random(shape) < 0.3
             mask.flat[0], mask.flat[1] = True, False
             support.flat[2] = 1.0
@@ -44,8 +45,8 @@ def test_plausibility_equals_its_twins(support, mask):
     for tolerance in (0, 1, 1.5):
         assert pointing_game(support, mask, tolerance) == pytest.approx(literal.pointing(s, m, tolerance))
     assert mass_accuracy(support, mask) == pytest.approx(literal.mass(s, m))
-    assert average_precision(support, mask) == pytest.approx(literal.average_precision(s, m))
-    assert average_precision(support, mask) == pytest.approx(average_precision_score(m.ravel(), s.ravel()))
+    assert average_precision(levels(support, mask)) == pytest.approx(literal.average_precision(s, m))
+    assert average_precision(levels(support, mask)) == pytest.approx(average_precision_score(m.ravel(), s.ravel()))
 
 
 def test_correlations_equal_scipy():

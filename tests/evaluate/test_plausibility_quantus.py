@@ -12,6 +12,7 @@ from pellucid.evaluate.plausibility.mass_accuracy import mass_accuracy
 from pellucid.evaluate.plausibility.pointing_game import pointing_game
 from pellucid.evaluate.plausibility.rank_accuracy import rank_accuracy
 from pellucid.evaluate.plausibility.top_k_intersection import top_k_intersection
+from pellucid.evaluate.shared.levels import levels
 
 N, SIDE = 6, 20
 
@@ -39,7 +40,9 @@ def quantus_scores(name, batch, **options):
 
 def ours(function, batch, *more):
     a, s = batch
-    return np.array([function(torch.from_numpy(a[i, 0]), torch.from_numpy(s[i, 0]), *more) for i in range(len(a))])
+    both = [(torch.from_numpy(a[i, 0]), torch.from_numpy(s[i, 0])) for i in range(len(a))]
+    placed = function in (pointing_game, mass_accuracy)
+    return np.array([function(*pair, *more) if placed else function(levels(*pair), *more) for pair in both])
 
 
 @pytest.mark.parametrize(("name", "options", "function", "more"), [

@@ -17,12 +17,12 @@ from pellucid.evaluate.plausibility.dice_matched import dice_matched
 from pellucid.evaluate.plausibility.effective_heat_ratio import effective_heat_ratio
 from pellucid.evaluate.plausibility.iou_best import best_overlap
 from pellucid.evaluate.plausibility.iou_matched import iou_matched
-from pellucid.evaluate.plausibility.levels import expected_hits, levels
 from pellucid.evaluate.plausibility.mass_accuracy import mass_accuracy
 from pellucid.evaluate.plausibility.pointing_game import pointing_game
 from pellucid.evaluate.plausibility.rank_accuracy import rank_accuracy
 from pellucid.evaluate.plausibility.top_k_intersection import top_k_intersection
 from pellucid.evaluate.run import as_metric
+from pellucid.evaluate.shared.levels import levels
 from reference import metric_plausible as literal
 
 RNG = np.random.default_rng(4)
@@ -42,14 +42,15 @@ def worlds():
 def test_equals_its_twins(support, mask):
     s, m = support.numpy(), mask.numpy()
     iou, dice = literal.best_overlap(s, m)
-    found, at = best_overlap(support, mask)
+    by_rank = levels(support, mask)
+    found, at = best_overlap(by_rank)
     assert found == pytest.approx(iou)
     assert ((s >= at) & m).sum() / ((s >= at) | m).sum() == pytest.approx(iou)
-    assert best_overlap(support, mask, "dice")[0] == pytest.approx(dice)
-    assert auroc(support, mask) == pytest.approx(literal.pairs(s, m))
-    assert auroc(support, mask) == pytest.approx(roc_auc_score(m.ravel(), s.ravel()))
+    assert best_overlap(by_rank, "dice")[0] == pytest.approx(dice)
+    assert auroc(by_rank) == pytest.approx(literal.pairs(s, m))
+    assert auroc(by_rank) == pytest.approx(roc_auc_score(m.ravel(), s.ravel()))
     for floor in (0.0, 0.1, 0.5):
-        assert effective_heat_ratio(support, mask, floor) == pytest.approx(literal.heat_ratio(s, m, floor))
+        assert effective_heat_ratio(by_rank, floor) == pytest.approx(literal.heat_ratio(s, m, floor))
     spacing = (0.7, 2.5, 1.1)[: s.ndim]
     for tolerance in (0.5, 1.0, 2.6):
         expected = literal.hit_within_mm(s, m, spacing, tolerance)
@@ -61,20 +62,25 @@ def test_ties_count_by_the_mean_over_all_their_orders():
         rng = np.random.default_rng(seed)
         s, m = rng.integers(0, 3, 7).astype(float), rng.random(7) < 0.4
         m[0], m[1] = True, False
-        support, mask = torch.from_numpy(s), torch.from_numpy(m)
+        found = levels(torch.from_numpy(s), torch.from_numpy(m))
         for k in range(1, 8):
             expected = np.mean(literal.hits_over_orders(s, m, k))
-            assert expected_hits(support, mask, k) == pytest.approx(expected)
-            assert top_k_intersection(support, mask, k) == pytest.approx(expected / k)
+            assert found.expected_hits(k) == pytest.approx(expected)
+            assert top_k_intersection(found, k) == pytest.approx(expected / k)
         size = int(m.sum())
         hits = np.mean(literal.hits_over_orders(s, m, size))
-        assert rank_accuracy(support, mask) == dice_matched(support, mask) == pytest.approx(hits / size)
-        assert iou_matched(support, mask) == pytest.approx(hits / (2 * size - hits))
+        assert rank_accuracy(found) == dice_matched(found) == pytest.approx(hits / size)
+        assert iou_matched(found) == pytest.approx(hits / (2 * size - hits))
 
 
 def test_levels_never_order_what_ties():
-    values, size, hits = levels(torch.tensor([1.0, 3, 1, 3, 0]), torch.tensor([True, False, False, True, False]))
-    assert values.tolist() == [3, 1, 0] and size.tolist() == [2, 4, 5] and hits.tolist() == [1, 2, 2]
+    found = levels(torch.tensor([1.0, 3, 1, 3, 0]), torch.tensor([True, False, False, True, False]))
+    assert (found.values.tolist(), found.size.tolist(), found.hits.tolist()) == ([3, 1, 0], [2, 4, 5], [1, 2, 2])
+    assert (found.pixels, found.region) == (5, 2)
+    at = torch.tensor([4.0, 3, 2, 1, 0.5, 0, -1])
+    assert [n.tolist() for n in found.at_least(at)] == [[0, 2, 2, 4, 4, 5, 5], [0, 1, 1, 2, 2, 2, 2]]
+    assert [n.tolist() for n in found.above(at)] == [[0, 0, 2, 2, 4, 4, 5], [0, 0, 1, 1, 2, 2, 2]]
+    assert [float(found.largest(k)) for k in range(1, 6)] == [3, 3, 1, 1, 0]
 
 
 BOUND = {"auroc": 1.0, "average_precision": 1.0, "rank_accuracy": 1.0, "dice_matched": 1.0, "iou_matched": 1.0,
@@ -105,26 +111,26 @@ def test_random_maps_score_their_expectation():
     mask[2:6, 3:8] = True
     share, n = 20 / 120, 1500
     maps = [torch.rand(12, 10, generator=torch.Generator().manual_seed(i), dtype=torch.double) for i in range(n)]
-    expected = {
-        rank_accuracy: share, dice_matched: share, mass_accuracy: share, auroc: 0.5, pointing_game: share,
-        effective_heat_ratio: share, lambda s, m: top_k_intersection(s, m, 5): share,
-    }  # fmt: skip
-    for metric, mean in expected.items():
-        values = np.array([metric(s, mask) for s in maps])
-        assert abs(values.mean() - mean) < 4 * values.std() / n**0.5, metric
-    best = np.mean([best_overlap(s, mask)[0] for s in maps[:300]])
+    ranked = [levels(s, mask) for s in maps]
+    expected = {rank_accuracy: share, dice_matched: share, auroc: 0.5, effective_heat_ratio: share,
+                lambda found: top_k_intersection(found, 5): share}  # fmt: skip
+    every = {metric: ([metric(found) for found in ranked], mean) for metric, mean in expected.items()}
+    every |= {metric: ([metric(s, mask) for s in maps], share) for metric in (mass_accuracy, pointing_game)}
+    for metric, (values, mean) in every.items():
+        assert abs(np.mean(values) - mean) < 4 * np.std(values) / n**0.5, metric
+    best = np.mean([best_overlap(found)[0] for found in ranked[:300]])
     assert best > share + 0.01  # the threshold was chosen with the region in view: said in its docstring
 
 
 @pytest.mark.parametrize("metric", [
-    rank_accuracy, dice_matched, iou_matched, auroc, average_precision, effective_heat_ratio, mass_accuracy,
+    rank_accuracy, dice_matched, iou_matched, auroc, average_precision, effective_heat_ratio,
 ])  # fmt: skip
 def test_order_is_all_that_counts_where_it_should(metric):
     rng = torch.Generator().manual_seed(2)
     s, m = torch.rand(9, 9, generator=rng, dtype=torch.double), torch.rand(9, 9, generator=rng) < 0.3
-    assert metric(s, m) == pytest.approx(metric(3.7 * s, m))
-    by_rank = metric not in (mass_accuracy, effective_heat_ratio)  # the floor of the latter is a share of the maximum
-    assert (abs(metric(s, m) - metric(s**3, m)) < 1e-9) == by_rank
+    once, larger, cubed = (metric(levels(x, m)) for x in (s, 3.7 * s, s**3))
+    assert once == pytest.approx(larger)
+    assert (abs(once - cubed) < 1e-9) == (metric is not effective_heat_ratio)  # its floor is a share of the maximum
 
 
 def test_several_boxes_are_one_region():
@@ -132,8 +138,19 @@ def test_several_boxes_are_one_region():
     one[1:3, 1:3], two[5:8, 6:8] = True, True
     s = one * 1.0 + two * 0.5
     for metric in (rank_accuracy, auroc, iou_matched, effective_heat_ratio):
-        assert metric(s, one | two) == pytest.approx(1.0)
-        assert metric(s, two) < 1.0
+        assert metric(levels(s, one | two)) == pytest.approx(1.0)
+        assert metric(levels(s, two)) < 1.0
+
+
+def test_one_sort_serves_all_that_read_the_ranking(monkeypatch):
+    predictor, case, exact = linear_world()
+    view, sorts = of(predictor, case, [exact]).view(0), []
+    real = torch.Tensor.sort
+    monkeypatch.setattr(torch.Tensor, "sort", lambda self, *a, **k: sorts.append(1) or real(self, *a, **k))
+    names = ["auroc", "average_precision", "rank_accuracy", "dice_matched", "iou_matched", "iou_best", "segu", "hit_rate",
+             "effective_heat_ratio", "top_k_intersection", "iou_over_thresholds", "segu_matched"]  # fmt: skip
+    assert all(math.isfinite(s.value) for s in view.scores([as_metric(n) for n in names]).values())
+    assert len(sorts) == 1
 
 
 # -- options ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pellucid.evaluate.cohort.compare import compare
 from pellucid.evaluate.cohort.localise import CASES, FINDINGS, tuned_iou
 from pellucid.evaluate.plausibility.iou_over_thresholds import iou_at
 from pellucid.evaluate.run import as_metric, score_table
+from pellucid.evaluate.shared.levels import levels
 from reference import metric_plausible as literal
 
 GRID = [round(0.1 * i, 1) for i in range(1, 10)]
@@ -26,7 +27,7 @@ def test_the_curve_equals_its_twin(shape, steps):
     rng = np.random.default_rng(steps)
     support = rng.integers(1, steps + 1, shape).astype(float)  # the smallest value is not zero: min–max matters
     mask = rng.random(shape) < 0.3
-    found = iou_at(torch.from_numpy(support), torch.from_numpy(mask), torch.tensor(GRID, dtype=torch.double))
+    found = iou_at(levels(torch.from_numpy(support), torch.from_numpy(mask)), torch.tensor(GRID, dtype=torch.double))
     np.testing.assert_allclose(found, literal.iou_at_thresholds(support, mask, GRID))
 
 
@@ -43,7 +44,7 @@ def test_the_metric_is_the_mean_of_its_parts_and_they_reach_the_details_table():
 
 def test_a_flat_map_is_at_its_maximum_everywhere():
     mask = torch.eye(8).bool()
-    assert iou_at(torch.full((8, 8), 3.0), mask, torch.tensor([0.1, 0.9])).tolist() == [1 / 8, 1 / 8]
+    assert iou_at(levels(torch.full((8, 8), 3.0), mask), torch.tensor([0.1, 0.9])).tolist() == [1 / 8, 1 / 8]
 
 
 # -- tuned -----------------------------------------------------------------------------------------------------------

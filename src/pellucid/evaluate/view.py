@@ -15,6 +15,7 @@ from pellucid.core.case import Case
 from pellucid.core.metric import Metric, Score
 from pellucid.evaluate import maths
 from pellucid.evaluate.shared.curves import Curves
+from pellucid.evaluate.shared.levels import Levels, levels
 from pellucid.evaluate.shared.plan import Plan
 from pellucid.evaluate.shared.subsets import Subsets
 from pellucid.evaluate.undefined import Undefined
@@ -116,6 +117,11 @@ class View:
         if not float(total.max()) > 0:
             raise Undefined("the map has no positive value")
         return total
+
+    @cached_property
+    def levels(self) -> Levels:
+        """What the positive part finds of the region as a threshold falls: one sort for all that read it."""
+        return levels(self.support, self.mask)
 
     @property
     def curves(self) -> Curves:

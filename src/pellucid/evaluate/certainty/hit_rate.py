@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from pellucid.evaluate.certainty.salient import MostSalient, salient
+from pellucid.evaluate.shared.levels import Levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +21,7 @@ class HitRate(MostSalient):
     name = "hit_rate"
     source = "zhang2025segx"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The certainty."""
-        return float(mask[salient(support, self.top)].double().mean())
+        size, hits = salient(found, self.top)
+        return hits / size

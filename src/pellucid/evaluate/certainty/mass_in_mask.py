@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.evaluate.certainty.salient import Certain
 from pellucid.evaluate.plausibility.mass_accuracy import mass_accuracy
+from pellucid.evaluate.plausibility.regional import ByPlace
 
 
 @dataclass(frozen=True, kw_only=True)
-class MassInMask(Certain):
+class MassInMask(ByPlace):
     """Share of the map's positive sum that lies in the region; uncertainty is 1 minus it."""
 
     name = "mass_in_mask"
+    question = "certainty"
     source = "zhang2025segx"
 
     def value(self, support: Tensor, mask: Tensor) -> float:

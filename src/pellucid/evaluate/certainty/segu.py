@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from pellucid.evaluate.certainty.salient import MostSalient, salient
-from pellucid.evaluate.plausibility.iou import iou
+from pellucid.evaluate.shared.levels import Levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +24,7 @@ class SegU(MostSalient):
     name = "segu"
     source = "zhang2025segx"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The certainty."""
-        return iou(salient(support, self.top), mask)
+        size, hits = salient(found, self.top)
+        return hits / (size + found.region - hits)

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from pellucid.evaluate.certainty.salient import Certain
 from pellucid.evaluate.plausibility.iou_matched import iou_matched
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegUMatched(Certain):
+class SegUMatched(ByRank):
     """Intersection over union of the region with as many of the map's highest pixels; uncertainty is 1 minus it."""
 
     name = "segu_matched"
+    question = "certainty"
     source = "zhang2025segx"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The certainty."""
-        return iou_matched(support, mask)
+        return iou_matched(found)

@@ -18,13 +18,13 @@ from torch import Tensor
 from pellucid.core.metric import Score
 from pellucid.errors import UsageError
 from pellucid.evaluate.plausibility.mass_accuracy import mass_accuracy
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByPlace
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributionLocalisation(Regional):
+class AttributionLocalisation(ByPlace):
     """Share of the map in the region, divided by the region's share of the picture.
 
     Attributes:

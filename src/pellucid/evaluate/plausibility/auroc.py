@@ -11,28 +11,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from pellucid.evaluate.plausibility.levels import levels
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def auroc(support: Tensor, mask: Tensor) -> float:
-    """Area under the ROC curve of ``support`` for the bool ``mask``, neither empty nor everything."""
-    _, size, hits = levels(support, mask)
-    start = hits.new_zeros(1)
-    found, false = torch.cat([start, hits]), torch.cat([start, size - hits])
-    area = ((found[1:] + found[:-1]) / 2 * (false[1:] - false[:-1])).sum()
-    return float((area / (found[-1] * false[-1])).clamp(0, 1))
+def auroc(found: Levels) -> float:
+    """Area under the ROC curve for a region that is neither empty nor everything."""
+    start = found.hits.new_zeros(1)
+    true, false = torch.cat([start, found.hits]), torch.cat([start, found.size - found.hits])
+    area = ((true[1:] + true[:-1]) / 2 * (false[1:] - false[:-1])).sum()
+    return float((area / (true[-1] * false[-1])).clamp(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auroc(Regional):
+class Auroc(ByRank):
     """Area under the ROC curve of the map as a detector of the region's pixels."""
 
     name = "auroc"
     source = "fawcett2006introduction"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The area."""
-        return auroc(support, mask)
+        return auroc(found)

@@ -10,26 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from pellucid.evaluate.plausibility.levels import levels
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def average_precision(support: Tensor, mask: Tensor) -> float:
-    """Average precision of ``support`` for the bool ``mask`` (not empty), any one shape."""
-    _, size, hits = levels(support, mask)
-    gain = torch.diff(hits / hits[-1], prepend=hits.new_zeros(1))
-    return float((gain * hits / size).sum().clamp(0, 1))
+def average_precision(found: Levels) -> float:
+    """Average precision for a region that is not empty."""
+    gain = torch.diff(found.hits / found.hits[-1], prepend=found.hits.new_zeros(1))
+    return float((gain * found.hits / found.size).sum().clamp(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class AveragePrecision(Regional):
+class AveragePrecision(ByRank):
     """Average precision of the map as a detector of the region's pixels."""
 
     name = "average_precision"
     source = "davis2006relationship"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """Average precision."""
-        return average_precision(support, mask)
+        return average_precision(found)

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from pellucid.evaluate.plausibility.levels import expected_hits
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def dice_matched(support: Tensor, mask: Tensor) -> float:
-    """Dice of the bool ``mask`` (not empty) with as many of the highest pixels of ``support``."""
-    size = int(mask.sum())
-    return 2 * expected_hits(support, mask, size) / (size + size)
+def dice_matched(found: Levels) -> float:
+    """Dice of the region (not empty) with as many of the highest pixels."""
+    size = found.region
+    return 2 * found.expected_hits(size) / (size + size)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiceMatched(Regional):
+class DiceMatched(ByRank):
     """Dice of the region with as many of the map's highest pixels as it has itself."""
 
     name = "dice_matched"
     source = "dice1945measures"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """Dice at equal size."""
-        return dice_matched(support, mask)
+        return dice_matched(found)

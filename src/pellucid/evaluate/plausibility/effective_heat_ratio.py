@@ -12,24 +12,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.levels import levels
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def effective_heat_ratio(support: Tensor, mask: Tensor, floor: float = 0.1) -> float:
-    """Mean precision for the bool ``mask`` over the thresholds that the pixels of ``support`` from the floor up set."""
-    values, size, hits = levels(support, mask)
-    kept = (values > 0) & (values >= floor * values[0])
-    size, hits = size[kept], hits[kept]
+def effective_heat_ratio(found: Levels, floor: float = 0.1) -> float:
+    """Mean precision over the thresholds that the pixels from the floor up set."""
+    kept = (found.values > 0) & (found.values >= floor * found.values[0])
+    size, hits = found.size[kept], found.hits[kept]
     weight = torch.diff(size, prepend=size.new_zeros(1))  # of each value: as many steps as pixels have it
     return float(((hits / size * weight).sum() / size[-1]).clamp(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class EffectiveHeatRatio(Regional):
+class EffectiveHeatRatio(ByRank):
     """The region's share of the pixels above a threshold, over all thresholds.
 
     Attributes:
@@ -45,6 +43,6 @@ class EffectiveHeatRatio(Regional):
         if not 0 <= self.floor < 1:
             raise UsageError(f"floor={self.floor}: give a share of the map's maximum, from 0 to below 1")
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The ratio, over all thresholds."""
-        return effective_heat_ratio(support, mask, self.floor)
+        return effective_heat_ratio(found, self.floor)

@@ -12,30 +12,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from pellucid.core.metric import Score
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.levels import levels
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 from pellucid.evaluate.view import View
 
 Overlap = Literal["iou", "dice"]
 
 
-def best_overlap(support: Tensor, mask: Tensor, overlap: Overlap = "iou") -> tuple[float, float]:
-    """The best overlap of ``{support ≥ t}`` with the bool ``mask``, and the highest t > 0 that gives it."""
-    values, size, hits = levels(support, mask)
-    both = size + mask.sum()
-    found = 2 * hits / both if overlap == "dice" else hits / (both - hits)
+def best_overlap(found: Levels, overlap: Overlap = "iou") -> tuple[float, float]:
+    """The best overlap of the region with the pixels from t up, and the highest t > 0 that gives it."""
+    both = found.size + found.region
+    overlaps = 2 * found.hits / both if overlap == "dice" else found.hits / (both - found.hits)
     # A pixel without a positive value is no part of what the map shows, at whatever threshold.
-    found = torch.where(values > 0, found, torch.full_like(found, -1.0))
-    best = int(found.argmax())
-    return float(found[best]), float(values[best])
+    overlaps = torch.where(found.values > 0, overlaps, torch.full_like(overlaps, -1.0))
+    best = int(overlaps.argmax())
+    return float(overlaps[best]), float(found.values[best])
 
 
 @dataclass(frozen=True, kw_only=True)
-class IouBest(Regional):
+class IouBest(ByRank):
     """Intersection over union with the region at the threshold that suits it best.
 
     The part ``threshold`` says which one, as a share of the map's maximum.
@@ -55,10 +53,10 @@ class IouBest(Regional):
 
     def score(self, view: View) -> Score:
         """The best overlap, and at which threshold."""
-        seen = view.at(self.region)
-        value, at = best_overlap(seen.support, seen.mask, self.overlap)
-        return Score(value, parts=(("threshold", at / float(seen.support.max()), value),))
+        found = view.at(self.region).levels
+        value, at = best_overlap(found, self.overlap)
+        return Score(value, parts=(("threshold", at / float(found.values[0]), value),))
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The best overlap."""
-        return best_overlap(support, mask, self.overlap)[0]
+        return best_overlap(found, self.overlap)[0]

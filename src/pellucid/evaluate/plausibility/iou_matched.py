@@ -9,26 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from pellucid.evaluate.plausibility.levels import expected_hits
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def iou_matched(support: Tensor, mask: Tensor) -> float:
-    """Intersection over union of the bool ``mask`` (not empty) with as many of the highest pixels of ``support``."""
-    size = int(mask.sum())
-    hits = expected_hits(support, mask, size)
+def iou_matched(found: Levels) -> float:
+    """Intersection over union of the region (not empty) with as many of the highest pixels."""
+    size = found.region
+    hits = found.expected_hits(size)
     return hits / (2 * size - hits)
 
 
 @dataclass(frozen=True, kw_only=True)
-class IouMatched(Regional):
+class IouMatched(ByRank):
     """Intersection over union of the region with as many of the map's highest pixels as it has itself."""
 
     name = "iou_matched"
     source = "jaccard1912distribution"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """Intersection over union at equal size."""
-        return iou_matched(support, mask)
+        return iou_matched(found)

@@ -17,29 +17,26 @@ from torch import Tensor
 
 from pellucid.core.metric import Score
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 from pellucid.evaluate.view import View
 
 
-def iou_at(support: Tensor, mask: Tensor, thresholds: Tensor) -> Tensor:
-    """``(T,)`` intersection over union of the bool ``mask`` (not empty) with the pixels from each threshold up.
+def iou_at(found: Levels, thresholds: Tensor) -> Tensor:
+    """``(T,)`` intersection over union of the region (not empty) with the pixels from each threshold up.
 
     Args:
-        support: of any shape.
-        mask: bool, of the same shape.
-        thresholds: ``(T,)``, on the min–max scale of ``support``.
+        found: of the map.
+        thresholds: ``(T,)``, on its min–max scale.
     """
-    low, high = support.min(), support.max()
-    scaled = ((support - low) / (high - low) if high > low else torch.ones_like(support)).flatten()
-    inside = scaled[mask.flatten()]
-    # How many values are at least t, from the sorted values: a pass over a volume for each t would be dear.
-    size = len(scaled) - torch.searchsorted(scaled.sort().values, thresholds.to(scaled))
-    both = len(inside) - torch.searchsorted(inside.sort().values, thresholds.to(scaled))
-    return both.double() / (size + len(inside) - both)
+    low, high = found.values[-1], found.values[0]
+    scaled = (found.values - low) / (high - low) if high > low else torch.ones_like(found.values)
+    size, hits = Levels(scaled, found.size, found.hits).at_least(thresholds)
+    return hits / (size + found.region - hits)
 
 
 @dataclass(frozen=True, kw_only=True)
-class IouOverThresholds(Regional):
+class IouOverThresholds(ByRank):
     """Mean intersection over union with the region over all thresholds of the map, none of them chosen.
 
     Attributes:
@@ -62,11 +59,11 @@ class IouOverThresholds(Regional):
 
     def score(self, view: View) -> Score:
         """The mean, with the curve."""
-        seen = view.at(self.region)
-        curve = iou_at(seen.support, seen.mask, self.thresholds)
+        found = view.at(self.region).levels
+        curve = iou_at(found, self.thresholds)
         parts = [("iou", t, v) for t, v in zip(self.thresholds.tolist(), curve.tolist())]
-        return Score(float(curve.mean()), parts=(*parts, ("share", 0.0, float(seen.mask.double().mean()))))
+        return Score(float(curve.mean()), parts=(*parts, ("share", 0.0, found.region / found.pixels)))
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The mean."""
-        return float(iou_at(support, mask, self.thresholds).mean())
+        return float(iou_at(found, self.thresholds).mean())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByPlace
 
 
 def mass_accuracy(support: Tensor, mask: Tensor) -> float:
@@ -19,7 +19,7 @@ def mass_accuracy(support: Tensor, mask: Tensor) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MassAccuracy(Regional):
+class MassAccuracy(ByPlace):
     """Share of the map's positive sum that lies in the region."""
 
     name = "mass_accuracy"

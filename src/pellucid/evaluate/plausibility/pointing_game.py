@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pellucid.core.metric import Score
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByPlace
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
 
@@ -39,7 +39,7 @@ def pointing_game(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointingGame(Regional):
+class PointingGame(ByPlace):
     """Whether the map's maximum lies in the region; with tied maxima, the share of them that does.
 
     Attributes:

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from pellucid.evaluate.plausibility.levels import expected_hits
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def rank_accuracy(support: Tensor, mask: Tensor) -> float:
-    """The share of the ``|mask|`` highest pixels of ``support`` that lie in the bool ``mask`` (not empty)."""
-    size = int(mask.sum())
-    return expected_hits(support, mask, size) / size
+def rank_accuracy(found: Levels) -> float:
+    """The share of the highest pixels, as many as the region (not empty) has, that lie in it."""
+    return found.expected_hits(found.region) / found.region
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankAccuracy(Regional):
+class RankAccuracy(ByRank):
     """Share of the map's highest pixels, as many as the region has, that lie in it."""
 
     name = "rank_accuracy"
     source = "arras2022clevr"
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The share inside."""
-        return rank_accuracy(support, mask)
+        return rank_accuracy(found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByPlace
 
 
 def above(support: Tensor, share: float) -> Tensor:
@@ -22,7 +22,7 @@ def check(share: float) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thresholded(Regional):
+class Thresholded(ByPlace):
     """An overlap of the region with the pixels that have at least a share of the map's maximum.
 
     Attributes:

@@ -11,21 +11,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from pellucid.errors import UsageError
-from pellucid.evaluate.plausibility.levels import expected_hits
-from pellucid.evaluate.plausibility.regional import Regional
+from pellucid.evaluate.plausibility.regional import ByRank
+from pellucid.evaluate.shared.levels import Levels
 
 
-def top_k_intersection(support: Tensor, mask: Tensor, k: int) -> float:
-    """The share of the k highest pixels of ``support`` that lie in the bool ``mask``; k at most their number."""
-    k = min(k, support.numel())
-    return expected_hits(support, mask, k) / k
+def top_k_intersection(found: Levels, k: int) -> float:
+    """The share of the k highest pixels (all, if there are fewer) that lie in the region."""
+    k = min(k, found.pixels)
+    return found.expected_hits(k) / k
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopKIntersection(Regional):
+class TopKIntersection(ByRank):
     """Share of the map's k highest pixels that lie in the region.
 
     Attributes:
@@ -49,8 +47,8 @@ class TopKIntersection(Regional):
         if self.concept_influence:
             object.__setattr__(self, "high", math.inf)
 
-    def value(self, support: Tensor, mask: Tensor) -> float:
+    def value(self, found: Levels) -> float:
         """The share inside, or how many times chance it is."""
-        k = self.k if self.k is not None else max(1, round(self.top * support.numel()))
-        found = top_k_intersection(support, mask, k)
-        return found / float(mask.double().mean()) if self.concept_influence else found
+        k = self.k if self.k is not None else max(1, round(self.top * found.pixels))
+        share = top_k_intersection(found, k)
+        return share * found.pixels / found.region if self.concept_influence else share
