@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pellucid.evaluate.cohort.blocks import JUDGED, about, methods_of, metric_blocks, rounded, spread
+from pellucid.evaluate.cohort.blocks import JUDGED, about, levels, methods_of, metric_blocks, spread
 
 COLUMNS = [
     "question", "method", "mean_rank", "place", "place_low", "place_high", "first", "metrics", "tau", "median_rank",
@@ -41,7 +41,8 @@ def aggregated(scores: pd.DataFrame, *, group: str = "group", choices: int = 100
         with the full one; ``median_rank`` and ``median_place``, the same by the median over the metrics; ``borda``,
         the mean number of methods that it beats (a tie counts half); ``choices``, how many were tried.
     """
-    methods, blocks = methods_of(scores), metric_blocks(scores, group)
+    blocks = metric_blocks(scores, group)
+    methods = methods_of(scores)
     table = {m: b.mean for m, b in blocks.items() if len(b.ranks) and _tells(b.ranks)}
     names = [m for m in table if about(m)[1]]
     parts = []
@@ -131,7 +132,7 @@ def _median(ranks: NDArray[np.float64], questions: NDArray[np.int64]) -> NDArray
 def _places(mean_rank: NDArray[np.float64]) -> NDArray[np.float64]:
     """The places that a metric gives the methods, ties shared, spread over all that are compared."""
     found, known = np.full(len(mean_rank), np.nan), np.isfinite(mean_rank)
-    found[known] = spread(rankdata(rounded(mean_rank[known])), len(mean_rank))
+    found[known] = spread(rankdata(levels(mean_rank[known])), len(mean_rank))
     return found
 
 

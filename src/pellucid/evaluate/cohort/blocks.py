@@ -17,7 +17,7 @@ NEEDED = ("case", "method", "metric", "value")
 # What a map is judged by. Cost is weighed against these, certainty is a question about the prediction.
 JUDGED = ("faithfulness", "plausibility", "stability", "sanity", "axiom", "complexity", "modality")
 SHARE = 0.5  # of the patients: a method that is defined in fewer is left out, so that the rest can be compared
-DIGITS = 6  # values that agree to so many digits are a tie: the rest is rounding
+ROUNDING = 1e-6  # values that differ by no more of their size are a tie
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ def per_patient(scores: pd.DataFrame, group: str = "group") -> dict[str, pd.Data
     if missing:
         raise UsageError(f"ranking: the table has no column {', '.join(map(repr, missing))}")
     owner = scores[group].astype(str) if group in scores else scores["case"].astype(str)
-    table = scores.assign(_group=owner)
-    found = {}
-    for metric, rows in table.groupby("metric", sort=False):
-        cases = rows.groupby(["_group", "case", "method"], sort=False)["value"].mean()
-        wide = cases.groupby(level=["_group", "method"], sort=False).mean().unstack("method")
-        found[str(metric)] = wide.sort_index()[[m for m in methods_of(rows) if m in wide]]
-    return found
+    cases = scores.assign(_group=owner).groupby(["metric", "_group", "case", "method"], sort=False)["value"].mean()
+    wide = cases.groupby(level=["metric", "_group", "method"], sort=False).mean().unstack("method").sort_index()
+    asked = scores.drop_duplicates(["metric", "method"])
+    return {
+        str(metric): pd.DataFrame(wide.loc[metric], columns=list(rows["method"]))
+        for metric, rows in asked.groupby("metric", sort=False)
+    }
 
 
 def metric_blocks(scores: pd.DataFrame, group: str = "group") -> dict[str, Block]:
@@ -96,7 +96,7 @@ def block(values: pd.DataFrame) -> Block:
     }  # fmt: skip
     kept = values[[m for m in values.columns if m not in left_out]]
     kept = kept.loc[np.isfinite(kept.to_numpy(float)).all(axis=1)] if kept.shape[1] else kept.iloc[:0]
-    ranks = pd.DataFrame(rounded(kept.to_numpy(float)), kept.index, kept.columns).rank(axis=1)
+    ranks = pd.DataFrame(levels(kept.to_numpy(float)), kept.index, kept.columns).rank(axis=1)
     return Block(ranks, len(values), left_out)
 
 
@@ -120,11 +120,16 @@ def spread(ranks: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     return ranks if m in (0, 1, k) else 1 + (ranks - 1) * (k - 1) / (m - 1)
 
 
-def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values to a few significant digits; zero stays zero."""
-    with np.errstate(divide="ignore"):
-        unit = 10.0 ** (np.ceil(np.log10(np.abs(values))) - DIGITS)
-    return np.where(unit > 0, np.round(values / np.where(unit > 0, unit, 1)) * unit, values)
+def levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows of ``values`` as whole numbers in the same order; what differs by rounding only is the same number."""
+    order = np.argsort(values, axis=-1)
+    ordered = np.take_along_axis(values, order, axis=-1)
+    size = np.maximum(np.abs(ordered[..., 1:]), np.abs(ordered[..., :-1]))
+    steps = np.zeros(values.shape)
+    steps[..., 1:] = np.cumsum(np.diff(ordered, axis=-1) > ROUNDING * size, axis=-1)
+    found = np.empty(values.shape)
+    np.put_along_axis(found, order, steps, axis=-1)
+    return found
 
 
 def draws_of(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:

@@ -63,7 +63,8 @@ def ranking(
 
 def scopes(scores: pd.DataFrame, group: str = "group") -> dict[str, Block]:
     """The blocks of every metric, every question and of all questions together."""
-    methods, metrics = methods_of(scores), metric_blocks(scores, group)
+    metrics = metric_blocks(scores, group)
+    methods = methods_of(scores)
     found = dict(metrics)
     questions = {q: [m for m in metrics if about(m)[1] == q] for q in dict.fromkeys(about(m)[1] for m in metrics)}
     found |= {q: joined((metrics[m] for m in names), methods) for q, names in questions.items() if q}
