@@ -10,11 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from pellucid.core.metric import Metric, Score
 from pellucid.errors import UsageError
 from pellucid.evaluate.maths import pearson, vector
 from pellucid.evaluate.view import View
+
+
+def agreement(a: Tensor, b: Tensor) -> float:
+    """Pearson's r; exactly 1 for equal maps, whatever its rounding.
+
+    Raises:
+        Undefined: one of them is constant.
+    """
+    r = pearson(a, b)
+    return 1.0 if torch.equal(a, b) else r
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +56,4 @@ class Repeatability(Metric):
             vector(e.remade(("seed", seed), view.place, e.engine, [e.case], seed=seed)[0])
             for seed in range(first, first + self.runs)
         ]
-        # The same to the last bit is 1, whatever the rounding of r; a constant map still has none.
-        found = [1.0 if r > 1 - 1e-12 and torch.equal(clean, o) else r for o in others for r in [pearson(clean, o)]]
-        return Score(sum(found) / len(found))
+        return Score(sum(agreement(clean, other) for other in others) / len(others))
