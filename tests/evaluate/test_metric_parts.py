@@ -197,17 +197,18 @@ def test_region_faithfulness_equals_its_twin(where):
 # -- closed forms and expectations -------------------------------------------------------------------------------------
 
 
-def linear(shape=(8, 8), seed=0):
+def linear(shape=(8, 8), seed=0, channels=1):
     """f(x) = w · x + 3 with weights of both signs, and its exact maps: contributions and the gradient."""
     generator = torch.Generator().manual_seed(seed)
-    x, net = torch.rand(1, *shape, generator=generator), nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 1))
+    x = torch.rand(channels, *shape, generator=generator)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(x.numel(), 1))
     with torch.no_grad():
         net[1].weight.copy_(torch.randn(net[1].weight.shape, generator=generator))
         net[1].bias.fill_(3.0)
-    w = net[1].weight[0].detach().view(1, *shape)
+    w = net[1].weight[0].detach().view(channels, *shape)
     case = Case(id="l", inputs={"x": x})
     make = lambda m: attribution(case, {"x": m}, kind="score")  # noqa: E731
-    return Predictor(net.eval(), inputs=["x"], task="regression"), case, make(w * (x - x.mean())), make(w)
+    return Predictor(net.eval(), inputs=["x"], task="regression"), case, make(w * (x - x.mean(tuple(range(1, x.ndim)), keepdim=True))), make(w)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 6, 4)])
@@ -237,6 +238,39 @@ def test_monotonicity_correlation_of_a_linear_model_is_one_where_pixels_have_one
     e = of(predictor, case, [slope])
     # Spearman, so it takes the noise of 60 draws for neighbouring weights to change places.
     assert value(e, 0, "monotonicity_correlation", by="pixels", draws=60) > 0.97
+
+
+def test_channels_go_together_and_gradients_keep_theirs():
+    predictor, case, exact, slope = linear((6, 7), channels=3)
+    summed = exact.replace(maps={"x": exact.maps["x"].sum(0)})
+    e = of(predictor, case, [exact, summed, slope])
+    for i in (0, 1):
+        assert value(e, i, "faithfulness_correlation") == pytest.approx(1, abs=1e-6)
+        assert value(e, i, "faithfulness_estimate") == pytest.approx(1, abs=1e-6)
+        assert value(e, i, "infidelity") == pytest.approx(0, abs=1e-9)
+    for by in ("boxes", "noise"):
+        assert value(e, 2, "infidelity", of="gradients", by=by) == pytest.approx(0, abs=1e-8)
+    assert value(e, 2, "infidelity") > 0.1  # a gradient is no contribution
+
+
+class TwoGrids(nn.Module):
+    """w · (the sum of a picture) − (the mean square of a smaller one)."""
+
+    def forward(self, a, b):
+        return a.flatten(1).sum(1, keepdim=True) - b.flatten(1).square().mean(1, keepdim=True)
+
+
+def test_pictures_on_two_grids():
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(1, 8, 9, generator=generator), torch.rand(1, 4, 5, generator=generator)
+    labels = torch.arange(8)[:, None].expand(8, 9) // 2  # 0 is no region, then three
+    case = Case(id="g", inputs={"a": a, "b": b}, regions={"zones": labels})
+    exact = attribution(case, {"a": a - a.mean(), "b": torch.zeros(1, 4, 5)}, kind="score")
+    e = of(Predictor(TwoGrids().eval(), inputs=["a", "b"], task="regression"), case, [exact])
+    for name in (*OF_DRAWS, *OF_PARTS):
+        assert math.isfinite(value(e, 0, name))
+    # Regions are on the grid of the first picture, and the second keeps its pixels: the map is exact there.
+    assert value(e, 0, "region_faithfulness", measure="signed", by="regions") == pytest.approx(1, abs=1e-5)
 
 
 def test_scaling_the_map_changes_infidelity_and_the_best_scale_undoes_it():

@@ -90,7 +90,7 @@ class Infidelity(Metric):
         else:
             drawn = random_boxes(evidence, self.draws, self.side)
             if self.of == "gradients":
-                change = {n: (x - evidence.filled[n])[0].double().cpu() for n, x in evidence.scorer.images.items()}
+                change = {n: (x - evidence.filled[n])[0].cpu().double() for n, x in evidence.scorer.images.items()}
                 mine = evidence.scorer.join(
                     {n: (m * change[n]).sum(0) for n, m in _by_channel(view).items()}, view.attribution.method
                 )[0]

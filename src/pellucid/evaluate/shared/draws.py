@@ -194,7 +194,7 @@ def random_noise(evidence: Evidence, count: int, share: float) -> Noisy:
         found = torch.zeros(count, dtype=torch.double)
         for name, m in maps.items():
             for k in range(count):  # drawn again, one at a time: K noisy volumes would not fit
-                found[k] += (noise(name, torch.tensor([k]))[0].double().cpu() * m).sum()
+                found[k] += (noise(name, torch.tensor([k]))[0].cpu().double() * m).sum()
         return found
 
     return evidence.once(
