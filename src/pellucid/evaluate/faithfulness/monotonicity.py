@@ -2,7 +2,8 @@
 
 Share of the steps from the fill to the picture, least relevant pixels first, in which ``s`` does not fall by more
 than rounding. In [0, 1], higher is better. With ``strict`` it is 1 if no step falls and 0 otherwise, as in the
-original and in Quantus. The normalised scale is not cut off at 0 and 1 here. Source: arya2019one.
+original (Quantus 0.6 never puts the pixels back, so that every map passes). The normalised scale is not cut off at 0
+and 1 here. Source: arya2019one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Noisy linear imputation: what is removed is made up from its surroundings, so that no edge tells where it was.
 
 Every removed pixel is the weighted mean of its neighbours, removed ones included: one sparse linear system for each
-mask and picture, factored once for all channels. Weights as in rong2022consistent: 1/6 for the four direct neighbours
-and 1/12 for the four diagonal ones in 2-D. A weight halves with each further axis along which a neighbour is apart,
-which is our rule in 3-D: 1/14 for the 6 faces, 1/28 for the 12 edges, 1/56 for the 8 corners. Neighbours beyond the
-border drop out and the others' weights grow. A picture that is removed whole has no surroundings: it becomes its mean.
+mask and picture, factored once for all channels (in a volume, solved by conjugate gradients). Weights as in
+rong2022consistent: 1/6 for the four direct neighbours and 1/12 for the four diagonal ones in 2-D. A weight halves with
+each further axis along which a neighbour is apart, which is our rule in 3-D: 1/14 for the 6 faces, 1/28 for the 12
+edges, 1/56 for the 8 corners. Neighbours beyond the border drop out and the others' weights grow. A picture that is
+removed whole has no surroundings: it becomes its mean.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
-from scipy.sparse.linalg import cg, splu
+from scipy.sparse.linalg import LinearOperator, cg, splu
 from torch import Tensor
 
 from pellucid.evaluate.shared.curves import Scale, evidence_for, gap, normalised, ranks
@@ -27,8 +28,8 @@ from pellucid.evaluate.undefined import Undefined
 if TYPE_CHECKING:
     from pellucid.evaluate.evidence import Evidence
 
-DIRECT = 200_000  # unknowns up to which a 2-D system is factored; in 3-D the factors would not fit into memory
-TOLERANCE = 1e-6  # of the residual, where it is solved step by step instead
+DIRECT = 200_000  # unknowns up to which a 2-D system is factored
+TOLERANCE = 1e-6  # of the residual, where it is solved step by step instead: the factors of a volume fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def _copies(
     scorer, problem, n = evidence.scorer, evidence.problem, evidence.scorer.pixels
     counts = [min(max(round(q * n), 1), n - 1) for q in shares]
     pictures = {k: x[0].double().cpu().numpy() for k, x in scorer.images.items()}
-    systems = {k: neighbourhood(x.shape[1:]) for k, x in pictures.items()}
+    systems = {k: neighbourhood(x.shape[1:]) if x.ndim == 3 else None for k, x in pictures.items()}
     zero = torch.zeros(1, dtype=torch.long)
     grain = {
         k: (noise * problem.scale(k)[0] * problem.draw("normal", k, zero, zero, "road")[0]).double().cpu().numpy()
@@ -151,32 +152,66 @@ def neighbourhood(shape: tuple[int, ...]) -> Any:
     return csr_matrix(diags(np.asarray(w.sum(1)).ravel()) - w)
 
 
-def impute(x: NDArray[np.float64], removed: NDArray[np.bool_], system: Any) -> NDArray[np.float64]:
-    """A picture ``(C, *spatial)`` whose removed pixels ``(*spatial)`` are the weighted means of their neighbours."""
+def impute(x: NDArray[np.float64], removed: NDArray[np.bool_], system: Any = None) -> NDArray[np.float64]:
+    """A picture ``(C, *spatial)`` whose removed pixels ``(*spatial)`` are the weighted means of their neighbours.
+
+    Args:
+        x: the picture.
+        removed: whether a pixel is.
+        system: :func:`neighbourhood` of its grid, to be factored; None to solve step by step, which needs no matrix.
+    """
     gone = removed.ravel()
     if not gone.any():
         return x.copy()
     flat = x.reshape(len(x), -1).copy()
     if gone.all():
         flat[:] = flat.mean(1, keepdims=True)
-        return flat.reshape(x.shape)
-    rows = system[np.flatnonzero(gone)]
-    known = -(rows[:, np.flatnonzero(~gone)] @ flat[:, ~gone].T)  # (removed, C)
-    flat[:, gone] = _solve(rows[:, np.flatnonzero(gone)], known, direct=removed.ndim == 2).T
+    elif system is not None and int(gone.sum()) <= DIRECT:
+        rows = system[np.flatnonzero(gone)]
+        flat[:, gone] = _factored(rows[:, np.flatnonzero(gone)], -(rows[:, np.flatnonzero(~gone)] @ flat[:, ~gone].T)).T
+    else:
+        middle = flat[:, ~gone].mean(1, keepdims=True)
+        flat[:, gone] = 0
+        flat[:, ~gone] -= middle  # so that nothing, where the steps begin, is the mean
+        flat[:, gone] = np.stack([_stepwise(row.reshape(removed.shape), removed) for row in flat])
+        flat += middle
     return flat.reshape(x.shape)
 
 
-def _solve(matrix: Any, right: NDArray[np.float64], *, direct: bool) -> NDArray[np.float64]:
-    if direct and matrix.shape[0] <= DIRECT:
-        # Symmetric and diagonally dominant: no pivoting is needed, and without it there is less to fill in.
-        options = {"SymmetricMode": True}
-        factors = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-        return np.asarray(factors.solve(right))
-    scaling = diags(1 / matrix.diagonal())
-    columns = []
-    for b in right.T:
-        solution, unsettled = cg(matrix, b, rtol=TOLERANCE, M=scaling)
-        if unsettled:
-            raise Undefined("the imputation of the removed pixels did not settle")
-        columns.append(solution)
-    return np.stack(columns, 1)
+def _factored(matrix: Any, right: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Symmetric and diagonally dominant: no pivoting is needed, and without it there is less to fill in.
+    factors = splu(
+        matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    return np.asarray(factors.solve(right))
+
+
+def _stepwise(x: NDArray[np.float64], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The removed pixels' values by conjugate gradients; ``x`` is 0 where it is removed."""
+    weight = _neighbours(np.ones(x.shape))[removed]
+    n = len(weight)
+
+    def left(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        grid = np.zeros(x.shape)
+        grid[removed] = values.ravel()
+        return np.asarray(weight * grid[removed] - _neighbours(grid)[removed])
+
+    found, unsettled = cg(
+        LinearOperator((n, n), matvec=left, dtype=np.float64), _neighbours(x)[removed], rtol=TOLERANCE,
+        M=LinearOperator((n, n), matvec=lambda v: v.ravel() / weight, dtype=np.float64),
+    )  # fmt: skip
+    if unsettled:
+        raise Undefined("the imputation of the removed pixels did not settle")
+    return np.asarray(found)
+
+
+def _neighbours(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted sum of every pixel's neighbours: ``2^(1−k)`` is twice a product of (½, 1, ½) along each axis."""
+    out = x
+    for axis in range(x.ndim):
+        here = np.moveaxis(out, axis, 0)
+        wider = here.copy()
+        wider[1:] += here[:-1] / 2
+        wider[:-1] += here[1:] / 2
+        out = np.moveaxis(wider, 0, axis)
+    return np.asarray(2 * (out - x))
