@@ -15,7 +15,7 @@ from pellucid.evaluate.plausibility.threshold import Thresholded, above
 
 def dice(found: Tensor, mask: Tensor) -> float:
     """Dice of two bool tensors of one shape, not both empty."""
-    return float(2 * (found & mask).sum() / (found.sum() + mask.sum()))
+    return 2 * int((found & mask).sum()) / int(found.sum() + mask.sum())
 
 
 @dataclass(frozen=True, kw_only=True)

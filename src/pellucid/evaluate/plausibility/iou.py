@@ -15,7 +15,7 @@ from pellucid.evaluate.plausibility.threshold import Thresholded, above
 
 def iou(found: Tensor, mask: Tensor) -> float:
     """Intersection over union of two bool tensors of one shape, not both empty."""
-    return float((found & mask).sum() / (found | mask).sum())
+    return int((found & mask).sum()) / int((found | mask).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
