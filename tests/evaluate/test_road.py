@@ -16,6 +16,7 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError
 from pellucid.evaluate.run import as_metric
 from pellucid.evaluate.shared import impute as module
+from pellucid.evaluate.shared import removal
 from pellucid.evaluate.shared.impute import impute, neighbourhood
 from reference import metric_soft as literal
 
@@ -199,8 +200,8 @@ def test_the_noise_is_in_units_of_the_picture_and_the_same_for_every_map():
     predictor, case, exact = linear_world()
     random = attribution(case, {"x": torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(1))}, index=1)
     e = of(predictor, case, [exact, random])
-    make = module._copies(e, torch.stack([torch.arange(64), torch.arange(64)]), (0.9,), 0.5)
-    silent = module._copies(e, torch.stack([torch.arange(64), torch.arange(64)]), (0.9,), 0.0)
+    make = removal._copies(e, torch.stack([torch.arange(64), torch.arange(64)]), (0.9,), 0.5)
+    silent = removal._copies(e, torch.stack([torch.arange(64), torch.arange(64)]), (0.9,), 0.0)
     shown = make(torch.arange(4))["x"] - silent(torch.arange(4))["x"]
     assert torch.equal(shown[0], shown[2]) and torch.equal(shown[1], shown[3])  # the same mask, the same noise
     both = (shown[0] != 0) & (shown[1] != 0)

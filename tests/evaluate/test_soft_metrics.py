@@ -124,8 +124,10 @@ def test_they_share_their_passes():
     for place in (1, 2):
         e.view(place).scores([as_metric({"road": {"percentages": [20, 40, 60, 80]}})])
     assert ROWS["seen"] == 3 + 2 + 1 + 3 * 2 * 4
+    e.view(0).scores([as_metric("road")])
+    assert ROWS["seen"] == 3 + 2 + 1 + 3 * 2 * 9  # 20, 40, 60 and 80 % were there
     values(e, {"average_drop": {"fill": "mean"}})
-    assert ROWS["seen"] == 3 + 2 + 1 + 3 * 2 * 4  # the evaluation's own fill, spelled out
+    assert ROWS["seen"] == 3 + 2 + 1 + 3 * 2 * 9  # the evaluation's own fill, spelled out
 
 
 def test_a_map_of_what_speaks_for_the_class_alone_raises_the_answer():

@@ -15,7 +15,7 @@ from peers import peer
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.evaluate.run import as_metric
-from pellucid.evaluate.shared import impute
+from pellucid.evaluate.shared import impute, removal
 
 SHARES = list(range(10, 100, 10))
 ROWS: list[int] = []  # pictures in each call, shared with the copy that the engine makes
@@ -41,9 +41,9 @@ def made() -> tuple[Calls, torch.Tensor, torch.Tensor]:
 
 def test_one_factorisation_for_each_mask_and_one_forward_for_each_picture(monkeypatch):
     built, factored = [], []
-    for name, seen in (("neighbourhood", built), ("splu", factored)):
-        original = getattr(impute, name)
-        monkeypatch.setattr(impute, name, lambda *a, o=original, s=seen, **k: s.append(1) or o(*a, **k))
+    for module, name, seen in ((removal, "neighbourhood", built), (impute, "splu", factored)):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, o=original, s=seen, **k: s.append(1) or o(*a, **k))
     net, x, a = made()
     p = Predictor(net, inputs=["x"], task="classification", classes=["a", "b"])
     case = Case(id="r", inputs={"x": x})

@@ -17,7 +17,7 @@ from pellucid.core.metric import Metric, Score
 from pellucid.errors import UsageError
 from pellucid.evaluate.faithfulness.scale import check
 from pellucid.evaluate.shared.curves import Scale
-from pellucid.evaluate.shared.impute import removals
+from pellucid.evaluate.shared.removal import removals
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
 
