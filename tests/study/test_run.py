@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -15,7 +16,10 @@ import pandas as pd
 import pytest
 import torch
 from rich.console import Console
+from scipy.stats import spearmanr
+from typer.testing import CliRunner
 
+from pellucid.cli import app
 from pellucid.errors import UsageError
 from pellucid.report import build_report
 from pellucid.study.demo import demo_recipe
@@ -26,6 +30,7 @@ from pellucid.study.summary import summary
 
 QUIET = Console(quiet=True)
 TABLES = ("data", "performance", "predictions", "verdicts", "scores", "comparison", "regions")
+COMPARED = ("ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector")
 
 
 def small(task: str = "classification", **changes: object) -> Recipe:
@@ -50,7 +55,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_run_leaves_everything_behind(done: Run) -> None:
-    for name in TABLES:
+    for name in (*TABLES, *COMPARED):
         assert len(done.table(name, "classification")), name
     assert (done.folder / "model" / "classification" / "weights.safetensors").is_file()
     assert (done.folder / "splits" / "classification.json").is_file()
@@ -71,6 +76,38 @@ def test_a_run_leaves_everything_behind(done: Run) -> None:
     scores = done.table("scores", "classification")
     assert set(scores["metric"]) >= {"deletion_auc", "pointing_game", "gini"}
     assert set(scores["case"]) == set(cases)
+
+
+def test_every_explained_case_is_known_by_its_prediction(done: Run) -> None:
+    facts = done.table("explained", "classification").set_index("case")
+    assert list(facts.index) == done.cases("classification")
+    for case_id, row in facts.iterrows():
+        probabilities = done.prediction("classification", str(case_id))
+        case = done.case("classification", str(case_id))
+        assert row["confidence"] == pytest.approx(float(probabilities.max()))
+        assert row["correct"] == (int(probabilities.argmax()) == int(case.truth))
+        assert row["region_size"] == pytest.approx(float(case.region("lesion").sum()) * math.prod(case.spacing))
+    assert set(facts["region_unit"]) == {"mm²"}
+
+
+def test_agreement_is_that_of_the_stored_maps(done: Run) -> None:
+    rows = done.table("agreement_cases", "classification")
+    assert len(rows) == 6 * 10  # 5 methods, 10 pairs
+    maps = {a.method: a for a in done.attributions("classification", done.cases("classification")[0])}
+    one = rows[(rows["case"] == done.cases("classification")[0]) & (rows["a"] == "saliency") & (rows["b"] == "smoothgrad")]
+    flat = [maps[m].spatial("ct").clamp(min=0).flatten().numpy() for m in ("saliency", "smoothgrad")]
+    assert float(one["rho"].iloc[0]) == pytest.approx(spearmanr(*flat).statistic, abs=1e-6)
+
+
+def test_evaluate_on_the_command_line_prints_the_comparison(done: Run) -> None:
+    """Methods × metrics with intervals on standard error; every table as JSON on standard output."""
+    told = CliRunner().invoke(app, ["evaluate", str(done.folder), "--json", "--quiet"])
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)["tasks"]["classification"]
+    mean = done.table("comparison", "classification").set_index(["metric", "method"]).loc[("gini", "saliency"), "mean"]
+    assert f"{mean:.3f} [" in told.stderr and "against chance" in told.stderr and "insertion_auc: " in told.stderr
+    assert {"methods", "performance", *COMPARED} - {"agreement_cases"} <= set(found)
+    assert len(found["ranking"]) == len(done.table("ranking", "classification"))
 
 
 def test_no_patient_is_in_two_parts(done: Run) -> None:
@@ -157,7 +194,7 @@ def test_killed_and_resumed_gives_the_same_scores(done: Run, tmp_path: Path) -> 
     assert 2 <= half < 6
     assert subprocess.run(call, check=True, env=environment).returncode == 0
     again = Run(folder)
-    for name in ("scores", "comparison", "performance", "predictions", "regions"):
+    for name in ("scores", "comparison", "performance", "predictions", "regions", *COMPARED):
         keys = [c for c in again.table(name).columns if again.table(name)[c].dtype != float]
         left = again.table(name).sort_values(keys, ignore_index=True)
         right = done.table(name).sort_values(keys, ignore_index=True)
