@@ -220,6 +220,14 @@ def test_a_change_in_the_other_direction_counts_too():
     assert row["kind"] == "shortcut" and f"it rises in {len(w.shows)}" in row["sentence"] and "sd" in row["sentence"]
 
 
+def test_an_unsure_model_whose_answer_flips_with_the_mark_is_found_out():
+    """Its probabilities all lie near one half: no change reaches 0.1, but the answer hangs on the mark."""
+    w = world(corner=0.3)
+    row = only(run(w))
+    assert row["value"] < 0.1 and row["kind"] == "shortcut" and set(row["cases"].split(",")) == w.shows
+    assert row["flips"] == len(w.shows) and "flips in 8" in row["sentence"]
+
+
 def test_seeded():
     w = world()
     pd.testing.assert_frame_equal(run(w), run(w))

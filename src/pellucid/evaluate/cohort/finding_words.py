@@ -66,18 +66,20 @@ def nothing(
         f"maps point at {count(len(tested), 'place')} there, the one that matters most the {place}"
         if t.methods else f"no map holds {dense:g} times its share of any place there; the densest is the {place}"
     )  # fmt: skip
-    moved = [f.case for f in t.filled if f.size[0] - f.control[0] >= margin]
+    moved = [f.case for f in t.filled if f.side > 0]
+    moves = f"changes by {amount(margin, unit)} more there than at the control"
+    moves += " or flips there alone" if unit == "probability" else ""
     least = next(k for k in range(1, 99) if 0.5**k * len(tested) < 0.05)
     few = (
-        f"In {count(len(moved), 'case')} it changes by {amount(margin, unit)} more than there, too few to tell from "
-        f"chance; look at them: {', '.join(moved)}. " if moved else ""
+        f"In {count(len(moved), 'case')} it {moves}, too few to tell from chance; look at them: {', '.join(moved)}. "
+        if moved else ""
     )  # fmt: skip
     span = f" [{e.difference_low:.2f}, {e.difference_high:.2f}]" if np.isfinite(e.difference_low) else ""
     return (
         f"{looked}, and none was found: {why}. With it filled with what is around it {ANSWER[unit]} changes by "
         f"{amount(e.value, unit)}, and by {amount(e.control, unit)} with the same fill at {_matches(t)} (difference "
-        f"{e.difference:.2f}{span}, {count(len(t.filled), 'case')}). {few}{least} patients whose answer changes by "
-        f"{amount(margin, unit)} more than there, and none by less, would have been reported."
+        f"{e.difference:.2f}{span}, {count(len(t.filled), 'case')}). {few}{least} patients whose answer "
+        f"{'does' if moved else moves}, and none in whom the reverse holds, would have been reported."
     )
 
 

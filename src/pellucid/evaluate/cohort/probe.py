@@ -38,6 +38,7 @@ class Filled:
         size: mean over targets of the absolute change.
         control: the same at the matched places, mean over these.
         flips: whether the answer flips (filled with what is around it).
+        control_flips: whether it does at any of the matched places.
     """
 
     case: str
@@ -46,6 +47,16 @@ class Filled:
     size: Array
     control: Array
     flips: bool
+    control_flips: bool
+
+    @property
+    def side(self) -> int:
+        """1 if the answer moves at the place (by 0.1 more than at the control, or it flips there alone), −1 if the
+        reverse, 0 if neither."""
+        gap = float(self.size[0] - self.control[0])
+        if abs(gap) >= MARGIN:
+            return 1 if gap > 0 else -1
+        return int(self.flips) - int(self.control_flips)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +87,8 @@ class Effect:
     """Means over patients of the size of the change, at the place, at the control, and their paired difference.
 
     Intervals are 95 % bootstrap over patients, NaN where these are too few. ``more`` counts patients whose answer
-    changes by 0.1 more at the place than at the control, ``less`` those with the reverse; ``p`` is the exact sign test
-    of the two, one-sided. A mark that few patients show is found by it as well as one that all show.
+    moves at the place (:attr:`Filled.side`), ``less`` those in whom it moves at the control; ``p`` is the exact sign
+    test of the two, one-sided. A mark that few patients show is found by it as well as one that all show.
     """
 
     patients: int = 0
@@ -144,7 +155,8 @@ def effect(t: Tested, *, n_boot: int, seed: int) -> Effect:
     names, at = np.unique([f.group for f in t.filled], return_inverse=True)
     size, control = (np.bincount(at, t.column(k)) / np.bincount(at) for k in ("size", "control"))
     gap = size - control
-    more, less = int((gap >= MARGIN).sum()), int((gap <= -MARGIN).sum())
+    side = np.bincount(at, [f.side for f in t.filled])
+    more, less = int((side > 0).sum()), int((side < 0).sum())
     found = Effect(
         len(names), float(size.mean()), control=float(control.mean()), difference=float(gap.mean()), more=more,
         less=less, p=float(binomtest(more, more + less, alternative="greater").pvalue) if more + less else 1.0,
@@ -218,7 +230,7 @@ def _fill(
         t.filled.append(
             Filled(
                 case.id, str(case.group), spot.mean(-1), np.abs(spot).mean(-1), np.abs(others).mean((1, 2)),
-                bool(got.flips[0, at].any()),
+                bool(got.flips[0, at].any()), bool(got.flips[0, at + 1 : at + 1 + len(t.controls)].any()),
             )
         )  # fmt: skip
         at += 1 + len(t.controls)

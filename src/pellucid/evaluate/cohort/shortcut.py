@@ -40,9 +40,10 @@ def shortcuts(
 
     It is a finding if a method that is no control is dense there (3 times the place's share of the picture, in the
     densest quarter of the cases, and more than the first control on average), and filling changes the answer more than
-    at the control: the 95 % bootstrap interval of the mean difference lies above zero, and patients whose answer
-    changes by 0.1 more than at the control outnumber those with the reverse (exact sign test, Holm over the places,
-    p < 0.05). 0.1 is of a probability, or standard deviations of a regression's predictions.
+    at the control: the 95 % bootstrap interval of the mean difference lies above zero, and patients whose answer moves
+    there outnumber those whose answer moves at the control (exact sign test, Holm over the places, p < 0.05). It moves
+    where it changes by 0.1 more than at the other (of a probability, or standard deviations of a regression's
+    predictions), or flips there alone.
 
     Args:
         engine: around the model that was explained.
@@ -56,8 +57,8 @@ def shortcuts(
         One row per finding (kind ``"shortcut"``), else one row of kind ``"none"`` that says what was looked for.
         ``value`` is the mean size of the change of the answer at the place, with its interval, in ``unit``;
         ``control_value`` that at the control; ``difference`` the paired difference. ``cases`` are the ids of those
-        whose maps point there and whose answer changes by 0.1 more than at the control, ``n`` their number, ``of``
-        how many were looked at; ``flips``, in how many of them the answer flips.
+        whose maps point there and whose answer moves there, ``n`` their number, ``of`` how many were looked at;
+        ``flips``, in how many of them the answer flips.
     """
     pictured = [c.replace(regions={k: v for k, v in c.regions.items() if k in GIVEN}) for c in cases if c.spatial]
     if not pictured:
@@ -115,7 +116,7 @@ def _add(means: Means, cases: Sequence[Case], maps_of: MapsOf) -> tuple[dict[How
 def _finding(
     t: Tested, e: Effect, p: float, orientation: str | None, frame: bool, fixed: dict[str, Any]
 ) -> dict[str, Any]:
-    concerned = [f for f in t.filled if f.size[0] - f.control[0] >= MARGIN]
+    concerned = [f for f in t.filled if f.side > 0]
     more = {
         "zone": t.spot.place.zone(orientation), "box": str(t.spot.place), "methods": ", ".join(t.methods),
         "cases": ",".join(f.case for f in concerned), "n": len(concerned), "flips": sum(f.flips for f in concerned),
