@@ -175,3 +175,68 @@ def _fill(run: Run, task: str, found: list[Case]) -> None:
     run.put_table("comparison", task, comparison(task))
     run.ledger.record(task, "data", "broken-1", "failed", error="case broken-1: the file is empty; send it again")
     run.ledger.record(task, "explain", "*", "done", seconds=12.0)
+
+
+def compare_tables(run: Run, task: str, methods: tuple[str, ...] = METHODS, *, cases: tuple[str, ...] = ()) -> None:
+    """The tables of the comparison over a cohort, as the stage evaluate leaves them, with made-up numbers."""
+    k = len(methods)
+    control = [m in ("random", "edge") for m in methods]
+    ranking, aggregated = [], []
+    for scope in ("deletion_auc", "faithfulness", "plausibility", "all"):
+        for i, m in enumerate(methods):
+            ranking.append({
+                "scope": scope, "method": m, "control": control[i], "mean_rank": i + 1.25, "low": i + 1.0, "high": i + 1.5,
+                "place": i + 1.0, "n": 12, "cd": 1.1, "p": 0.004, "cliques": ",".join(str(c) for c in (i, i + 1) if 0 < c < k),
+                "note": "2 of 14 patients left out: not all methods are defined",
+            })  # fmt: skip
+            if scope != "deletion_auc":
+                aggregated.append({
+                    "question": scope, "method": m, "mean_rank": i + 1.5, "place": i + 1.0, "place_low": max(1.0, i),
+                    "place_high": min(k, i + 2.0), "first": 1.0 if i == 0 else 0.0, "metrics": 2, "tau": 0.7654,
+                    "choices": 3, "note": "",
+                })  # fmt: skip
+    costs = [0 if c else 2 * 10**i for i, c in enumerate(control)] if k < 10 else list(range(k))
+    pareto = [
+        {"metric": q, "method": m, "cost": float(costs[i]), "value": 1.5 + i, "direction": "lower",
+         "dominated": i > 1, "by": methods[0] if i > 1 else "", "control": control[i]}
+        for q in ("deletion_auc", "faithfulness") for i, m in enumerate(methods)
+    ]  # fmt: skip
+    pairs = [(a, b) for i, a in enumerate(methods) for b in methods[:i]]
+    agreement = [
+        {"a": a, "b": b, "rho": (0.0321, 0.7531, -0.25)[n % 3], "low": -0.1, "high": 0.9, "n": 12, "groups": 12,
+         "undefined": 0, "note": ""}
+        for n, (a, b) in enumerate(pairs)
+    ]  # fmt: skip
+    strata = [
+        {"stratum": s, "level": v, "metric": q, "method": m, "mean": mean, "low": mean - 0.1 if n >= 5 else np.nan,
+         "high": mean + 0.1 if n >= 5 else np.nan, "n": n, "groups": n, "note": "" if n >= 5 else "too few"}
+        for s, levels in (("lesion size", (("small (3 to 9 px)", 0.2, 6), ("large (10 to 40 px)", 0.6, 8))),
+                          ("site", (("A", 0.3, 9), ("B", 0.4, 3))))
+        for v, mean, n in levels for q in ("insertion_auc", "pointing_game", "attribution_share[ct]") for m in methods
+    ]  # fmt: skip
+    details = [
+        {"case": c, "group": c, "method": m, "target_index": 0, "target": "x", "metric": metric, "part": part,
+         "position": float(p), "value": 1 - 0.3 * p - 0.02 * n + 0.05 * i}
+        for n, c in enumerate(("p1", "p2", "p3")) for i, m in enumerate(methods)
+        for metric in ("mprt", "random_logit") for p, part in enumerate(("head", "layer2", "layer1"))
+    ]  # fmt: skip
+    detector = [
+        {"metric": q, "method": m, "n": 12, "wrong": 4, "auroc": 0.8123 - 0.05 * i, "low": 0.6 - 0.05 * i, "high": 0.95,
+         "p": 0.0123, "aurc": 0.2, "e_aurc": 0.1, "note": ""}
+        for q in ("segu", "pointing_game") for i, m in enumerate(methods)
+    ]  # fmt: skip
+    risk = [
+        {"metric": q, "method": m, "coverage": c, "risk": c / 3}
+        for q in ("segu", "pointing_game") for m in methods for c in (0.25, 0.5, 0.75, 1.0)
+    ]  # fmt: skip
+    findings = [
+        {"kind": "shortcut", "title": "Evidence outside the patient: upper left corner", "sentence": f"The maps point there {HOSTILE}.",
+         "zone": "upper left corner", "box": "1:5,2:7", "methods": methods[0], "cases": ",".join(cases), "n": len(cases), "of": 3,
+         "value": 0.3, "low": 0.2, "high": 0.4, "control_value": 0.01, "note": "Outlines by threshold."}
+    ]  # fmt: skip
+    for name, rows in (("ranking", ranking), ("aggregated", aggregated), ("pareto", pareto), ("agreement", agreement),
+                       ("strata", strata), ("details", details), ("detector", detector), ("risk_coverage", risk),
+                       ("findings", findings)):  # fmt: skip
+        run.put_table(name, task, pd.DataFrame(rows))
+    run.update(metrics=run.info["metrics"] | {
+        "segu": {"question": "certainty", "direction": "higher"}, "mprt": {"question": "sanity", "direction": "lower"}})  # fmt: skip

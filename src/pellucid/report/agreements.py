@@ -41,8 +41,9 @@ def agreement_panel(run: Run, task: str) -> list[Panel]:
         f"{b} and {a} {number(v)}" for v, a, b in sorted(pairs, reverse=True)[:40]
     )
     note = (
-        f"Mean over {count(cases, 'case')} of the rank correlation of two maps of the same case. Methods that agree "
-        "are neighbours. Agreement is no proof: methods that are computed alike agree also where they are wrong."
+        f"Mean over {count(cases, 'case')} of the rank correlation of what two maps of the same case mark as speaking "
+        "for the output. Methods that agree are neighbours. Agreement is no proof: methods that are computed alike "
+        "agree also where they are wrong."
     )
     shown_as = picture(agreement_matrix(shown, rho, controls=CONTROLS), alt, colours=255)
     return [panel("Do the methods agree?", line, picture=shown_as, notes=[note])]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pellucid.report.style import GRID, MARKERS, QUIET, SERIES, canvas, house_style
+from pellucid.report.style import GRID, INK, MARKERS, QUIET, SERIES, canvas, house_style
 
 STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 FAINT = "#b4bcc5"
@@ -19,7 +19,10 @@ MOST_TICKS = 14
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: ``x`` and ``y``, its band if there is one; ``lit`` curves are in colour, others grey in the back."""
+    """A curve: ``x`` and ``y``, its band if there is one.
+
+    ``lit`` curves are in colour, others grey in the back; ``chance`` is what a number that knows nothing gives.
+    """
 
     name: str
     x: Sequence[float]
@@ -28,6 +31,7 @@ class Line:
     high: Sequence[float] = ()
     lit: bool = True
     control: bool = False
+    chance: bool = False
 
 
 def layer_curves(panels: Mapping[str, Sequence[Line]], layers: Mapping[str, Sequence[str]]) -> Figure:
@@ -72,11 +76,13 @@ def risk_coverage(panels: Mapping[str, Sequence[Line]]) -> Figure:
 
 
 def _draw(axis: Axes, lines: Sequence[Line]) -> None:
-    behind = [line for line in lines if not line.lit]
+    for line in (line for line in lines if line.chance):
+        axis.plot(line.x, line.y, color=INK, linewidth=1.1, linestyle=(0, (1, 1.5)), zorder=2, label=line.name)
+    behind = [line for line in lines if not line.lit and not line.chance]
     for line in behind:
         axis.plot(line.x, line.y, color=FAINT, linewidth=1, linestyle=":" if line.control else "-", zorder=1,
                   label="controls" if line.control else "other methods")  # fmt: skip
-    for k, line in enumerate(line for line in lines if line.lit):
+    for k, line in enumerate(line for line in lines if line.lit and not line.chance):
         colour = SERIES[k % len(SERIES)]
         if len(line.low):
             axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.13, linewidth=0, zorder=2)

@@ -1,4 +1,4 @@
-"""Certainty put to use: do the measures of certainty tell the cases that the model gets wrong?"""
+"""Certainty put to use: do the measures of a map tell the cases that the model gets wrong?"""
 
 from __future__ import annotations
 
@@ -6,76 +6,101 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.report.curves import Line, risk_coverage
-from pellucid.report.judge import CONTROLS
+from pellucid.report.judge import CONTROLS, question_of
 from pellucid.report.numbers import interval, is_number, number
-from pellucid.report.pieces import Panel, panel, picture
+from pellucid.report.pieces import Panel, count, panel, picture
 from pellucid.study.store import Run
 
-LIT, MOST = 4, 3  # curves in colour; panels side by side
+LIT, MOST, WIDEST = 3, 3, 6  # curves in colour; panels side by side; measures in a table
+Rows = list[dict[Any, Any]]
 
 
 def detector_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
-    """Area under the ROC curve of each measure and method as a detector of errors, and risk by coverage."""
-    table = run.table("detector", task)
+    """Area under the ROC curve of each measure and method as a detector of errors, and risk by coverage.
+
+    Measures of certainty come first and have the picture; where there are none, those of plausibility.
+    """
+    table, metrics = run.table("detector", task), run.info.get("metrics", {})
     if not len(table):
         return []
-    place = {m: i for i, m in enumerate(order)}
-
-    def standing(r: Any) -> tuple[bool, float, int]:
-        method, auroc = str(r["method"]), float(r["auroc"]) if is_number(r["auroc"]) else -1.0
-        return method in CONTROLS, -auroc, place.get(method, 0)
-
-    rows: list[dict[Any, Any]] = sorted(table.to_dict("records"), key=standing)
+    names = [str(m) for m in dict.fromkeys(table["metric"])]
+    sure = [m for m in names if question_of(m, metrics) == "certainty"] or names
+    names = sure + [m for m in names if m not in sure]
+    rows: Rows = table.to_dict("records")
     known = [r for r in rows if is_number(r["auroc"])]
-    shown = [
-        {"name": str(r["method"]) or "–", "control": str(r["method"]) in CONTROLS, "cells": [
-            {"text": str(r["metric"]).replace("_", " "), "small": ""},
-            {"text": number(r["auroc"]), "small": interval(r.get("low"), r.get("high")) or str(r.get("note") or "")},
-            {"text": number(r.get("p")), "small": ""},
-            {"text": number(r.get("aurc")), "small": ""},
-            {"text": number(r.get("e_aurc")), "small": ""},
-            {"text": f"{number(r.get('wrong'))} of {number(r.get('n'))}", "small": ""}]}
-        for r in rows
-    ]  # fmt: skip
+    notes = list(dict.fromkeys(f"{r['note']}." for r in rows if r.get("note")))
+    main = [r for r in known if str(r["metric"]) in sure and str(r["method"]) not in CONTROLS]
+    if not main:
+        return [panel("Does certainty tell errors?", notes[0] if notes else "there is no AUROC.")]
+    best = max(main, key=lambda r: float(r["auroc"]))
+    better = [r for r in main if is_number(r.get("low")) and float(r["low"]) > 0.5]
+    line = (
+        f"best AUROC {number(best['auroc'])} {interval(best.get('low'), best.get('high'))} "
+        f"({_name(best['metric'])}, {best['method']}); {len(better)} of {len(main)} are better than chance, "
+        f"{0.025 * len(main):.0f} would be by chance alone."
+    )
+    most = max(rows, key=lambda r: r["n"] if is_number(r["n"]) else 0)
     notes = [
-        "AUROC: how often the certainty is lower in a case that the model gets wrong than in one that it gets right; "
-        "0.5 is chance. AURC: mean share of errors over all coverages, lower is better; excess AURC: the same less "
-        "that of a perfect order. p: Mann–Whitney, not corrected for the number of rows."
+        f"The model was wrong in {number(most['wrong'])} of {count(most['n'], 'prediction')}. AUROC: how often a right "
+        "prediction is more certain than a wrong one; 0.5 is chance. AURC: mean share of errors over all coverages, "
+        "lower is better; excess AURC: the same less that of a perfect order. p: Mann–Whitney, not corrected for the "
+        "number of measures and methods.",
+        *notes,
     ]
-    notes += [s for s in dict.fromkeys(str(r.get("note") or "") for r in rows) if s]
-    line = "not to be said: " + (notes[-1] if len(notes) > 1 else "no case was right, or none wrong") + "."
-    if known:
-        sure = [r for r in known if is_number(r.get("low")) and float(r["low"]) > 0.5]
-        best = known[0]
-        line = f"best AUROC {number(best['auroc'])} ({str(best['metric']).replace('_', ' ')}, {best['method']}); "
-        line += f"{len(sure)} of {len(known)} are better than chance."
-    curves, alt = _curves(run, task, known)
-    head = ["method", "measure", "AUROC [95 %]", "p", "AURC", "excess AURC", "wrong"]
-    return [panel("Does certainty tell errors?", line, picture=picture(curves, alt) if curves else None,
-                  table={"head": head, "rows": shown, "open": True}, notes=notes)]  # fmt: skip
+    methods = [m for m in order if m in set(table["method"])]
+    tables = [_aurocs(rows, names[k : k + WIDEST], methods) for k in range(0, len(names), WIDEST)]
+    curves = _curves(run, task, [r for r in known if str(r["metric"]) in sure], sure)
+    full = [r for r in rows if str(r["metric"]) in sure]
+    more = [("Other measures as detectors", t) for t in tables[1:]] + [("The numbers", _numbers(full, methods))]
+    return [panel("Does certainty tell errors?", line, picture=curves, table=tables[0] | {"open": True}, notes=notes,
+                  more=more)]  # fmt: skip
 
 
-def _curves(run: Run, task: str, known: Sequence[dict[Any, Any]]) -> tuple[Any, str]:
+def _aurocs(rows: Rows, names: Sequence[str], methods: Sequence[str]) -> dict[str, Any]:
+    by = {(str(r["metric"]), str(r["method"])): r for r in rows}
+    shown = []
+    for method in methods:
+        own = [by.get((n, method), {}) for n in names]
+        cells = [{"text": number(r.get("auroc")), "small": interval(r.get("low"), r.get("high"))} for r in own]
+        shown.append({"name": method, "control": method in CONTROLS, "cells": cells})
+    return {"head": ["AUROC", *(_name(n) for n in names)], "rows": shown}
+
+
+def _numbers(rows: Rows, methods: Sequence[str]) -> dict[str, Any]:
+    shown = [
+        {"name": method, "control": method in CONTROLS, "cells": [
+            {"text": _name(r["metric"]), "small": ""},
+            *({"text": number(r.get(k)), "small": ""} for k in ("auroc", "p", "aurc", "e_aurc")),
+            {"text": f"{number(r.get('wrong'))} of {number(r.get('n'))}", "small": ""}]}
+        for method in methods for r in rows if str(r["method"]) == method
+    ]  # fmt: skip
+    return {"head": ["method", "measure", "AUROC", "p", "AURC", "excess AURC", "wrong"], "rows": shown}
+
+
+def _curves(run: Run, task: str, known: Rows, names: Sequence[str]) -> dict[str, str] | None:
     table = run.table("risk_coverage", task)
-    if not len(table) or not known:
-        return None, ""
     panels: dict[str, list[Line]] = {}
     said = []
-    for metric in list(dict.fromkeys(str(r["metric"]) for r in known))[:MOST]:
-        own = table[table["metric"] == metric]
-        methods = [str(r["method"]) for r in known if str(r["metric"]) == metric]
-        lit = [m for m in methods if m not in CONTROLS][:LIT]
+    for metric in names if len(table) else ():
+        own = table[(table["metric"] == metric) & table["risk"].notna()]
+        ranked = sorted((r for r in known if str(r["metric"]) == metric), key=lambda r: -float(r["auroc"]))
+        lit = [str(r["method"]) for r in ranked if str(r["method"]) not in CONTROLS][:LIT]
         lines = []
-        for method in methods:
-            mine = own[(own["method"] == method) & own["risk"].notna()].sort_values("coverage")
+        for method in [str(r["method"]) for r in ranked]:
+            mine = own[own["method"] == method].sort_values("coverage", kind="stable")
             if len(mine):
                 lines.append(Line(method, mine["coverage"].tolist(), mine["risk"].tolist(), lit=method in lit,
                                   control=method in CONTROLS))  # fmt: skip
-        if lines:
+        if lines and len(panels) < MOST:
             overall = lines[0].y[-1]
-            lines.append(Line("knows nothing", (0.0, 1.0), (overall, overall), lit=False, control=True))
-            panels[metric.replace("_", " ")] = lines
-            said += [f"{metric}, {v.name}: {number(v.y[len(v.y) // 2])} at half" for v in lines if v.lit]
+            lines.append(Line("knows nothing", (0.0, 1.0), (overall, overall), chance=True))
+            panels[_name(metric)] = lines
+            told = [v for v in lines if v.lit and not v.chance]
+            said += [f"{_name(metric)}, {v.name}: {number(v.y[len(v.y) // 2])} at half" for v in told]
     if not panels:
-        return None, ""
-    return risk_coverage(panels), "Share of errors by share of cases kept: " + "; ".join(said)
+        return None
+    return picture(risk_coverage(panels), "Share of errors by share of cases kept: " + "; ".join(said))
+
+
+def _name(metric: Any) -> str:
+    return str(metric).replace("_", " ")

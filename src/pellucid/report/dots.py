@@ -43,7 +43,7 @@ def level_dots(panels: Mapping[str, Mapping[str, Sequence[Bar]]], *, controls: S
                         axis.plot([bar.low, bar.high], [y + shift] * 2, color=colour, linewidth=1.2, alpha=0.6)
                     (handles[level],) = axis.plot(bar.value, y + shift, mark, color=colour, markersize=4.2,
                                                   linestyle="none")  # fmt: skip
-            axis.set(ylim=(len(names) - 0.5, -0.5))
+            axis.set(ylim=(max(1, len(names)) - 0.5, -0.5))
             axis.set_yticks(range(len(names)), names if k == 0 else [""] * len(names))
             for label, name in zip(axis.get_yticklabels(), names):
                 label.set(parse_math=False, color=QUIET if name in controls else INK)

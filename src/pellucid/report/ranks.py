@@ -48,6 +48,7 @@ def critical_difference(ranks: Sequence[Rank], *, cd: float | None = None) -> Fi
         ranks: of the methods; those that are NaN are left out.
         cd: critical difference, drawn as a ruler; None where there is none.
     """
+    cd = cd if cd is not None and math.isfinite(cd) else None
     known = sorted((r for r in ranks if math.isfinite(r.rank)), key=lambda r: r.rank)
     bars = _bars(known)
     left = (len(known) + 1) // 2
@@ -72,7 +73,7 @@ def critical_difference(ranks: Sequence[Rank], *, cd: float | None = None) -> Fi
                 axis.text(at(tick), 0.11, str(tick), ha="center", va="bottom", fontsize=8, color=QUIET)
         axis.text(at(low) - 0.1, 0.11, "best", ha="right", va="bottom", fontsize=8, color=QUIET)
         axis.text(at(high) + 0.1, 0.11, "worst", ha="left", va="bottom", fontsize=8, color=QUIET)
-        if cd is not None and math.isfinite(cd):
+        if cd is not None:
             axis.plot([at(low), at(low + cd)], [0.42] * 2, color=INK, linewidth=1.2, solid_capstyle="butt")
             for x in (low, low + cd):
                 axis.plot([at(x)] * 2, [0.38, 0.46], color=INK, linewidth=1.2)

@@ -15,7 +15,7 @@ from pellucid.study.store import Run
 
 LIT = 5  # methods in colour
 MOST = 3  # panels side by side
-PREFIX = "mprt"  # begins the names of the metrics whose parts are layers
+LAYERED = ("mprt", "smooth_mprt")  # the metrics whose parts are layers
 
 
 def layers_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
@@ -23,7 +23,7 @@ def layers_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
     table = run.table("details", task)
     if not len(table):
         return []
-    table = table[table["metric"].map(lambda m: base(str(m)).startswith(PREFIX)) & table["value"].notna()]
+    table = table[table["metric"].map(lambda m: base(str(m)) in LAYERED) & table["value"].notna()]
     names = list(dict.fromkeys(table["metric"].astype(str)))[:MOST]
     if not names:
         return []
