@@ -196,6 +196,14 @@ def test_a_region_of_the_case_can_be_the_parts(name):
     assert math.isnan(s.value) and "no region 'liver'" in s.reason
 
 
+def test_a_picture_of_one_part_has_no_order():
+    predictor, case, exact = linear_world()
+    e = of(predictor, case, [exact])
+    for metric in ({"abpc": {"by": "blocks", "side": 100}}, {"monotonicity": {"by": "modality"}}):
+        (s,) = e.view(0).scores([as_metric(metric)]).values()
+        assert math.isnan(s.value) and "one part only" in s.reason
+
+
 def test_bins_between_points_are_read_linearly():
     w, _, a = made("classification 2-D")
     e = of(w.predictor, w.case, [a], steps=4)

@@ -139,7 +139,9 @@ def curves(
             continue
         strength, there = unit_means(values, units), unit_means(known, units) > 0
         ranked[i] = ranks(torch.where(there, strength, torch.full_like(strength, -torch.inf)), permutation)[units]
-    if ranked:
+    if count == 1:
+        found |= {i: Undefined("the pictures are one part only: there is no order to take it away in") for i in ranked}
+    elif ranked:
         steps = min(steps, count)
         counts = (torch.arange(steps + 1).double() * count / steps).round().long()
         for i, (deletion, insertion) in _runs(scorer, ranked, counts, filled).items():
