@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pellucid.evaluate.cohort.blocks import about
@@ -48,7 +49,7 @@ def print_comparison(run: Run, console: Console) -> None:
                 says(line, style="dim")
         says("\n[bold]against chance[/]")
         for line in chance(table):
-            says(line)
+            says(escape(line))
         for note in sorted({str(n) for n in table["note"] if n}):
             says(f"{note}: {', '.join(sorted(set(table.loc[table['note'] == note, 'method'])))}", style="dim")
 
@@ -63,7 +64,7 @@ def score_tables(table: pd.DataFrame, at_once: int) -> Iterator[Table]:
         own = [m for m, q in zip(metrics, questions) if q == question]
         for start in range(0, len(own), at_once):
             part = own[start : start + at_once]
-            heads = [m + ARROWS.get(about(m)[0], "") for m in part]
+            heads = [escape(m) + ARROWS.get(about(m)[0], "") for m in part]
             found = Table(question or "other", *heads, box=None, header_style="bold", pad_edge=False)
             for method in methods:
                 style = "dim" if method in CONTROLS else None

@@ -35,11 +35,12 @@ def aggregated(scores: pd.DataFrame, *, group: str = "group", choices: int = 100
         seed: of the random ones.
 
     Returns:
-        One row per question (and ``"all"``) and method: ``mean_rank`` over the metrics, ``place``; ``place_low`` and
-        ``place_high``, 5th and 95th percentile of the place over the choices; ``first``, the share of choices in
-        which it is first (ties shared); ``metrics``, how many; ``tau``, the mean Kendall τ-b of the choices' ranking
-        with the full one; ``median_rank`` and ``median_place``, the same by the median over the metrics; ``borda``,
-        the mean number of methods that it beats (a tie counts half); ``choices``, how many were tried.
+        One row per question and method, and for ``"all"`` per method that every question ranks: ``mean_rank`` over the
+        metrics, ``place``; ``place_low`` and ``place_high``, 5th and 95th percentile of the place over the choices;
+        ``first``, the share of choices in which it is first (ties shared); ``metrics``, how many; ``tau``, the mean
+        Kendall τ-b of the choices' ranking with the full one; ``median_rank`` and ``median_place``, the same by the
+        median over the metrics; ``borda``, the mean number of methods that it beats (a tie counts half); ``choices``,
+        how many were tried; ``note``.
     """
     blocks = metric_blocks(scores, group)
     methods = methods_of(scores)
@@ -101,7 +102,10 @@ def mean_ranks(
 def _one(
     question: str, methods: list[str], ranks: NDArray[np.float64], questions: NDArray[np.int64], most: int, seed: int
 ) -> pd.DataFrame:  # fmt: skip
-    there = np.atleast_1d(np.isfinite(ranks).any(axis=0))
+    # A method that a whole question does not rank would be judged by the others alone: it has no place over all.
+    there = np.all([np.isfinite(ranks[questions == q]).any(axis=0) for q in np.unique(questions)], axis=0)
+    if not there.any():
+        return pd.DataFrame(columns=COLUMNS)
     methods, ranks = [m for m, t in zip(methods, there) if t], np.array([_places(r) for r in ranks[:, there]])
     chosen = choices_of(len(ranks), most, seed)
     scored = np.round(mean_ranks(ranks, questions, chosen), 9)

@@ -100,10 +100,11 @@ def block(values: pd.DataFrame) -> Block:
     return Block(ranks, len(values), left_out)
 
 
-def joined(blocks: Iterable[Block], methods: list[str]) -> Block:
+def joined(blocks: Iterable[Block], methods: list[str], *, everywhere: bool = False) -> Block:
     """One block from several: each patient's methods are ranked by their mean rank.
 
-    Ranks among fewer methods than there are count as if they were spread over all.
+    Ranks among fewer methods than there are count as if they were spread over all. With ``everywhere`` a method that
+    one of the blocks does not rank has no mean: it would be judged by the others alone.
     """
     parts = []
     for b in blocks:
@@ -111,7 +112,8 @@ def joined(blocks: Iterable[Block], methods: list[str]) -> Block:
         parts.append(wide.reindex(columns=methods))
     if not parts:
         return Block(pd.DataFrame(columns=methods, dtype=float), 0, dict.fromkeys(methods, "no metric compares it"))
-    return block(pd.concat(parts).groupby(level=0).mean())
+    ranks = pd.concat(parts).groupby(level=0)
+    return block(ranks.mean().where(ranks.count() == len(parts)) if everywhere else ranks.mean())
 
 
 def spread(ranks: NDArray[np.float64], k: int) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ def scopes(scores: pd.DataFrame, group: str = "group") -> dict[str, Block]:
     questions = {q: [m for m in metrics if about(m)[1] == q] for q in dict.fromkeys(about(m)[1] for m in metrics)}
     found |= {q: joined((metrics[m] for m in names), methods) for q, names in questions.items() if q}
     judged = [found[q] for q in questions if q in JUDGED]
-    return found | ({ALL: joined(judged, methods)} if judged else {})
+    return found | ({ALL: joined(judged, methods, everywhere=True)} if judged else {})
 
 
 def friedman(ranks: NDArray[np.float64]) -> tuple[float, float, float]:
