@@ -51,11 +51,14 @@ def shortcut(
 
 
 def nothing(
-    *, cases: int, patients: int, found: int, tested: Sequence[tuple[Tested, Effect]], unit: str,
+    *, cases: int, patients: int, framed: int, found: int, tested: Sequence[tuple[Tested, Effect]], unit: str,
     orientation: str | None, margin: float, dense: float,
 ) -> str:  # fmt: skip
     """What was looked for in vain."""
     looked = f"Evidence outside the patient was looked for in {count(cases, 'case')} of {count(patients, 'patient')}"
+    if framed:
+        some = f"in {framed} of them" if framed < cases else "in them"
+        looked += f" ({some} no outline was found, and the outer tenth and small bright marks were looked at)"
     if not tested and not found:
         return f"{looked}, and none was found: no map holds anything there, so nothing was put to the model."
     if not tested:
@@ -63,7 +66,8 @@ def nothing(
     t, e = max(tested, key=lambda pair: np.nan_to_num(pair[1].difference, nan=-1.0))
     place = t.spot.place.words(orientation)
     why = (
-        f"maps point at {count(len(tested), 'place')} there, the one that matters most the {place}"
+        f"maps point at {'one place' if len(tested) == 1 else f'{len(tested)} places'} there, "
+        f"{'' if len(tested) == 1 else 'the one that matters most '}the {place}"
         if t.methods else f"no map holds {dense:g} times its share of any place there; the densest is the {place}"
     )  # fmt: skip
     moved = [f.case for f in t.filled if f.side > 0]

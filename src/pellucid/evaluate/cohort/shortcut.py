@@ -92,8 +92,8 @@ def shortcuts(
     if rows:
         return _table(rows)
     text = say.nothing(
-        cases=len(looked), patients=patients, found=len(found), tested=list(zip(tested, effects)), unit=unit,
-        orientation=orientation, margin=MARGIN, dense=DENSE,
+        cases=len(looked), patients=patients, framed=len(how.get("frame", ())), found=len(found),
+        tested=list(zip(tested, effects)), unit=unit, orientation=orientation, margin=MARGIN, dense=DENSE,
     )  # fmt: skip
     none = (Effect(), float("nan"))
     best, q = max(zip(effects, p), key=lambda pair: np.nan_to_num(pair[0].difference, nan=-1.0), default=none)
