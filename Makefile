@@ -47,6 +47,7 @@ montage: $(READY)
 
 pictures: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python examples/method_pictures.py
+	OMP_NUM_THREADS=1 $(BIN)/python examples/sanity_curves.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
