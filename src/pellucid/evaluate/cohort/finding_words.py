@@ -87,6 +87,11 @@ def nothing(
     )
 
 
+def no_maps(n: int) -> str:
+    """Maps of tables only, or all of them empty or not finite."""
+    return f"Evidence outside the patient was not looked for: none of the {count(n, 'case')} has a map of a picture."
+
+
 def too_few(n: int, patients: int, least: int) -> str:
     """No cohort."""
     return (

@@ -70,6 +70,8 @@ def shortcuts(
     methods = sorted({m for m, _, _ in held} - set(controls))
     unit = UNITS[engine.predictor.task]
     fixed: dict[str, Any] = {"of": len(looked), "unit": unit, "note": say.about(how, held, methods, controls)}
+    if not held:
+        return _table([_row("none", say.no_maps(len(looked)), **fixed)])
     patients = len({c.group for c in looked})
     if patients < PATIENTS:
         return _table([_row("none", say.too_few(len(looked), patients, PATIENTS), **fixed)])
