@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def about(metric: str) -> tuple[str, str]:
 
 def methods_of(scores: pd.DataFrame) -> list[str]:
     """The methods of a table in the order in which they come."""
-    return [str(m) for m in dict.fromkeys(scores["method"])]
+    return [str(m) for m in scores["method"].unique()]
 
 
 def per_patient(scores: pd.DataFrame, group: str = "group") -> dict[str, pd.DataFrame]:
@@ -134,6 +135,9 @@ def levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
+@lru_cache(maxsize=8)
 def draws_of(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:
-    """How often each of n patients is drawn, ``(n_boot, n)``."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot).astype(float)
+    """How often each of n patients is drawn, ``(n_boot, n)``; read only."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot).astype(float)
+    drawn.flags.writeable = False
+    return drawn

@@ -54,10 +54,10 @@ def ranking(
     """
     own = scores[~scores["method"].isin(list(controls))] if "method" in scores else scores
     whole, less = scopes(scores, group), scopes(own, group)
-    rows = []
+    rows, methods = [], methods_of(scores)
     for scope, block in whole.items():
         found = _one(block, alpha), _one(less.get(scope, EMPTY), alpha)
-        rows += _rows(scope, block, found, methods_of(scores), _interval(block, n_boot, seed), set(controls))
+        rows += _rows(scope, block, found, methods, _interval(block, n_boot, seed), set(controls))
     return pd.DataFrame(rows, columns=COLUMNS).astype({"control": bool})
 
 

@@ -40,14 +40,14 @@ def strata(
     owner = scores["group"].where(scores["group"].notna(), scores["case"]) if "group" in scores else scores["case"]
     table = scores.assign(_group=owner.astype(str))
     cases = table.groupby(["metric", "_group", "case", "method"], sort=False)["value"].mean().unstack("method")
-    order, methods = list(dict.fromkeys(scores["metric"])), methods_of(scores)
+    order, methods = list(scores["metric"].unique()), methods_of(scores)
     rows: list[dict[str, Any]] = []
     for name, of in found.items():
         place = np.array([of.get(c) for c in cases.index.get_level_values("case")], dtype=object)
         for level in sorted(set(of.dropna()), key=_order):
-            own = cases[place == level]
-            for metric in order:
-                here = own[own.index.get_level_values("metric") == metric]
+            own = dict(list(cases[place == level].groupby(level="metric", sort=False)))
+            for metric in (m for m in order if m in own):
+                here = own[metric]
                 known = [m for m in methods if here[m].notna().any()]
                 if known:
                     part = _means(here[known], n_boot, seed)
@@ -151,5 +151,6 @@ def _interval(
     draws = draws_of(len(total), n_boot, seed)
     n = draws @ count
     means = np.divide(draws @ total, n, out=np.full_like(n, np.nan), where=n > 0)
-    low, high = np.nanquantile(means, [0.025, 0.975], axis=0)
+    quantile = np.quantile if n.all() else np.nanquantile  # the second takes ten times as long
+    low, high = quantile(means, [0.025, 0.975], axis=0)
     return low, high
