@@ -63,7 +63,7 @@ def test_mean_ranks(run):
     assert [p["title"] for p in panels] == ["Mean ranks: faithfulness", "Mean ranks: all questions", "Mean ranks: plausibility"]
     first = panels[0]
     assert first["line"] == "best mean rank saliency (1.25), not told from integrated_gradients (12 patients, Friedman p 0.004)."
-    assert first["table"]["rows"][1]["cells"] == [{"text": "2.00", "small": ""}, {"text": "2.25", "small": "[2.00, 2.50]"}]
+    assert first["table"]["rows"][1]["cells"] == [{"text": "2", "small": ""}, {"text": "2.25", "small": "[2.00, 2.50]"}]
     assert first["notes"] == ["2 of 14 patients left out: not all methods are defined."]
     assert "edge 5.25. Critical difference 1.10." in first["picture"]["alt"]
 
@@ -82,8 +82,8 @@ def test_places_over_choices(run):
     assert first["line"] == (
         "first saliency, first in 100 % of the choices (2 measures, 3 choices tried, mean Kendall’s τ with all of them 0.765)."
     )
-    assert [c["text"] for c in first["table"]["rows"][1]["cells"]] == ["2.00", "2.50", "0 %"]
-    assert first["table"]["rows"][1]["cells"][0]["small"] == "1.00 to 3.00"
+    assert [c["text"] for c in first["table"]["rows"][1]["cells"]] == ["2", "2.50", "0 %"]
+    assert first["table"]["rows"][1]["cells"][0]["small"] == "1 to 3"
 
 
 def test_cost_and_front(run):
@@ -167,12 +167,16 @@ def test_findings_name_cases_and_show_the_place(run, page):
 
 def test_nothing_found_is_a_quiet_line(tmp_path):
     other = build(tmp_path, TASK, bare=True)
+    compare_tables(other, TASK)  # the judgement is there to stand under
+    other.put_table("comparison", TASK, comparison(TASK))
     row = {"kind": "none", "title": "t", "sentence": "None was found.", "zone": "", "box": "", "methods": "", "cases": "",
            "n": 0, "of": 3, "note": ""}  # fmt: skip
     other.put_table("findings", TASK, pd.DataFrame([row]))
     (found,) = findings(other, TASK, METHODS)
     assert (found["found"], found["cases"], found["picture"]) == (False, [], None)
-    assert "None was found." in Page(build_report(other.folder).read_text()).words
+    words = Page(build_report(other.folder).read_text()).words
+    assert "None was found." in words
+    assert words.count("What stands out") == 1  # in "How to read" alone: no section of its own
 
 
 @pytest.mark.parametrize(("text", "box"), [

@@ -17,6 +17,18 @@ from pellucid.study.store import Run
 ALL = "all"
 
 
+def by_question(run: Run, task: str) -> list[Panel]:
+    """One panel per question that holds both: mean ranks, and places over choices of measures."""
+    parts = [*ranking_panels(run, task), *aggregated_panels(run, task)]
+    found = []
+    for scope in (QUESTIONS[0], ALL, *QUESTIONS[1:]):
+        own = [p for p in parts if p["scope"] == scope]
+        if own:
+            about = "all questions together" if scope == ALL else scope
+            found.append(panel(f"Ranks: {about}", own[0]["line"], parts=own))
+    return found
+
+
 def ranking_panels(run: Run, task: str) -> list[Panel]:
     """One critical-difference diagram per question, faithfulness first; a metric of its own gets none."""
     table = run.table("ranking", task)
@@ -46,7 +58,7 @@ def _ranking(own: pd.DataFrame, scope: str) -> Panel:
     about = "all questions" if scope == ALL else scope
     rows = [
         {"name": str(r["method"]), "control": str(r["method"]) in CONTROLS,
-         "cells": [{"text": number(r.get("place")), "small": ""},
+         "cells": [{"text": _place(r.get("place")), "small": ""},
                    {"text": number(r["mean_rank"]), "small": interval(r.get("low"), r.get("high"))}]}
         for r in own.to_dict("records")
     ]  # fmt: skip
@@ -55,7 +67,7 @@ def _ranking(own: pd.DataFrame, scope: str) -> Panel:
     diagram = picture(critical_difference(ranks, cd=cd), alt)
     return panel(
         f"Mean ranks: {about}", f"{line} ({count(n, 'patient')}{tested}).", picture=diagram,
-        table={"head": ["method", "place", "mean rank [95 %]"], "rows": rows}, notes=notes,
+        scope=scope, table={"head": ["method", "place", "mean rank [95 %]"], "rows": rows}, notes=notes,
     )  # fmt: skip
 
 
@@ -89,18 +101,18 @@ def _aggregated(own: pd.DataFrame, question: str) -> Panel:
     notes = [str(v) for v in dict.fromkeys(r.get("note") or "" for r in rows) if v]
     cells = [
         {"name": p.name, "control": p.control, "cells": [
-            {"text": number(p.place), "small": f"{number(p.low)} to {number(p.high)}" if p.low is not None else ""},
+            {"text": _place(p.place), "small": f"{_place(p.low)} to {_place(p.high)}" if p.low is not None else ""},
             {"text": number(r.get("mean_rank")), "small": ""},
             {"text": DASH if p.first is None else f"{100 * p.first:.0f} %", "small": ""}]}
         for p, r in zip(places, rows)
     ]  # fmt: skip
     alt = f"Places in {about}: " + ", ".join(
-        f"{p.name} {number(p.place)}" + (f" ({number(p.low)} to {number(p.high)})" if p.low is not None else "")
+        f"{p.name} {_place(p.place)}" + (f" ({_place(p.low)} to {_place(p.high)})" if p.low is not None else "")
         for p in known
     )
     return panel(
         f"If other measures were chosen: {about}", f"{line} ({said}).",
-        picture=picture(place_ranges(places), alt),
+        picture=picture(place_ranges(places), alt), scope=question,
         table={"head": ["method", "place (range)", "mean rank", "first in"], "rows": cells}, notes=notes,
     )  # fmt: skip
 
@@ -112,6 +124,11 @@ def _notes(own: pd.DataFrame) -> list[str]:
         f"{'' if len(rows) == len(own) else listed(rows['method'].astype(str).tolist()) + ': '}{text}."
         for text, rows in said.groupby("note", sort=False)
     ]
+
+
+def _place(value: Any) -> str:
+    """A place, whole where it is."""
+    return number(int(value)) if is_number(value) and float(value).is_integer() else number(value)
 
 
 def _names(cliques: Any) -> tuple[str, ...]:

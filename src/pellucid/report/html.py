@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from pellucid.report.agreements import agreement_panel
-from pellucid.report.compared import aggregated_panels, ranking_panels
+from pellucid.report.compared import by_question
 from pellucid.report.detectors import detector_panel
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
@@ -78,6 +78,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
     judged = judge(run.table("verdicts", task), comparison, metrics)
     order = [j.method for j in judged] or [_name(m) for m in recipe["explain"]["methods"]]
     head, rows = data_rows(run, task)
+    found = findings(run, task, order)
     return {
         "name": task,
         "anchor": "t-" + re.sub(r"[^a-zA-Z0-9]+", "-", task),
@@ -89,7 +90,8 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "order": order,
         "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in faithful(comparison, metrics)[:MEASURES]],
         "further": len(faithful(comparison, metrics)[MEASURES:]),
-        "findings": findings(run, task, order),
+        "findings": found,
+        "stands_out": [f for f in found if f["found"]],
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
         "failures": failures(run, task),
         "performance": performance_tables(run, task),
@@ -108,12 +110,12 @@ def _task(run: Run, task: str) -> dict[str, Any]:
 
 def _compared(run: Run, task: str, order: list[str]) -> dict[str, Any] | None:
     """What is shown at once, faithfulness alone, and what is folded."""
-    ranks, places = ranking_panels(run, task), aggregated_panels(run, task)
+    ranks = by_question(run, task)
     folded = [
-        *places[1:], *ranks[1:], *agreement_panel(run, task), *layers_panel(run, task, order),
+        *ranks[1:], *agreement_panel(run, task), *layers_panel(run, task, order),
         *strata_panels(run, task, order), *detector_panel(run, task, order),
     ]  # fmt: skip
-    return {"shown": [*ranks[:1], *places[:1]], "folded": folded} if ranks or places or folded else None
+    return {"shown": ranks[:1], "folded": folded} if ranks or folded else None
 
 
 def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:

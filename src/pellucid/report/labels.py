@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,9 +22,14 @@ Box = tuple[float, float, float, float]
 
 def width_of(names: Sequence[str], *, size: float = 8, least: float = 0.3) -> float:
     """Inches that the longest of these names takes."""
-    font = FontProperties(family="DejaVu Sans", size=size)
-    found = (TextPath((0, 0), n, prop=font, usetex=False, size=size) for n in map(_plain, names) if n.strip())
-    return max((float(p.get_extents().width) / 72 for p in found), default=least) + 0.02
+    return max((size * _width(n) for n in map(_plain, names) if n.strip()), default=least) + 0.02
+
+
+@lru_cache(maxsize=4096)
+def _width(name: str) -> float:
+    """Inches that a name takes in letters of one point."""
+    font = FontProperties(family="DejaVu Sans")
+    return float(TextPath((0, 0), name, prop=font, usetex=False, size=10).get_extents().width) / 720
 
 
 def place_labels(

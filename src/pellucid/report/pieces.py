@@ -15,7 +15,8 @@ Panel = dict[str, Any]
 
 def panel(title: str, line: str, **parts: Any) -> Panel:
     """A piece of the page: title, what it says in one line, and a picture, a table, notes, all where there are any."""
-    return {"title": title, "line": line, "picture": None, "table": None, "points": [], "notes": [], "more": []} | parts
+    lists: dict[str, list[Any]] = {"points": [], "notes": [], "more": [], "parts": []}
+    return {"title": title, "line": line, "picture": None, "table": None} | lists | parts
 
 
 def picture(figure: Figure, alt: str, *, colours: int = 64) -> dict[str, str]:

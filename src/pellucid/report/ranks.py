@@ -52,7 +52,7 @@ def critical_difference(ranks: Sequence[Rank], *, cd: float | None = None) -> Fi
     known = sorted((r for r in ranks if math.isfinite(r.rank)), key=lambda r: r.rank)
     bars = _bars(known)
     left = (len(known) + 1) // 2
-    side, middle = 0.25 + width_of([f"{r.name}  {r.rank:.2f}" for r in known]), 4.6
+    side, middle = 0.25 + width_of([r.name for r in known]) + width_of(["  00.00"]), 3.9
     deep = 0.14 + 0.09 * (1 + max((b[2] for b in bars), default=-1))  # inches of the bars below the axis
     above, below = 0.62 if cd is not None else 0.36, deep + ROW * max(1, left) + 0.08
     width, height = 2 * side + middle, above + below
@@ -119,10 +119,10 @@ def place_ranges(places: Sequence[Place]) -> Figure:
         rows = max(1, len(places))
         margin = 0.2 + width_of([p.name for p in places])
         shares = any(p.first is not None for p in places)
-        width, tall = margin + 4.2 + (0.75 if shares else 0.1), 0.2 * rows
+        width, tall = margin + 3.3 + (0.75 if shares else 0.1), 0.2 * rows
         height = tall + 0.62
         figure = canvas(width, height, layout="none")
-        axis = figure.add_axes((margin / width, 0.42 / height, 4.2 / width, tall / height))
+        axis = figure.add_axes((margin / width, 0.42 / height, 3.3 / width, tall / height))
         for y, p in enumerate(places):
             if not math.isfinite(p.place):
                 axis.text(1, y, "–", va="center", color=QUIET)
