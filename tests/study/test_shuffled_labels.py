@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from pellucid.errors import UsageError
+from pellucid.errors import ModelError, UsageError
 from pellucid.nets import load_predictor
 from pellucid.study import run as runs
 from pellucid.study.demo import demo_recipe
@@ -53,6 +53,11 @@ def test_a_run_trains_twice_and_compares_with_the_second_model(tmp_path, monkeyp
     assert len(asked) == 3 and not (second.folder / "model" / "classification-shuffled").exists()
     again = second.table("scores", "classification").set_index(["metric", "method"])["value"]
     assert again["label_randomisation", "edge"].tolist() == pytest.approx([1, 1])
+
+
+    wrong = recipe(shuffled=str(tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match=r"model\.json is missing"):
+        runs.run_recipe(load_recipe(wrong), tmp_path / "third", quiet=True, console=QUIET)
 
 
 fit = stage.fit

@@ -24,6 +24,7 @@ def run(context: Context) -> None:
     metrics = [as_metric(m) for m in work.evaluate.metrics]
     limits = work.evaluate.limits()
     usual = background(context)
+    other = context.shuffled  # read at once: a folder that holds no model is no fault of a case
     ready = set(context.run.cases(context.task))
     cases = [[c] for c in chosen(context) if c.id in ready]
     peers = cache(lambda: cohort(context, metrics, [c.id for batch in cases for c in batch]))
@@ -34,7 +35,7 @@ def run(context: Context) -> None:
             evidence = evidence_of(
                 context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
                 steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,
-                shuffled=context.shuffled, cohort=peers(),
+                shuffled=other, cohort=peers(),
             )  # fmt: skip
             scores, details = score_table(evidence, metrics)
             maps = verdicts.full(evidence) if work.evaluate.checks == "full" else maps
