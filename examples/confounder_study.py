@@ -121,7 +121,7 @@ def draw(seen: dict[str, Any], table: pd.DataFrame, path: Path) -> None:
             shown = [*inside[:1], *[c for c in looked if c.id not in named]][:2]
             line[0].imshow(mean, cmap="magma", vmax=np.quantile(mean, 0.995))
             what = "letter agrees always" if inside else "no letter"
-            line[0].set_title(f"mean map of {len(looked)} cases\n{what}")
+            line[0].set_title(f"mean map, {what}")
             for axis, case in zip(line[1:3], shown):
                 axis.imshow(case.inputs["ct"][0], cmap="gray", vmin=0, vmax=1)
                 axis.set_title("a case that is named" if case.id in named else "a case that is not")
@@ -136,12 +136,16 @@ def draw(seen: dict[str, Any], table: pd.DataFrame, path: Path) -> None:
         for axis, name, title in ((axes[0, 3], "hit", "runs that name the letter"), (axes[1, 3], "hang", "")):
             if name == "hit":
                 axis.bar(levels, [100 * by[k]["found hit"].mean() for k in levels], color="#0072b2")
-                axis.set(title=f"{title}, %", ylim=(0, 105))
+                axis.set(title=f"{title}, %", ylim=(0, 119), yticks=(0, 50, 100))
+                for i, k in enumerate(levels):
+                    hits = by[k]["found hit"]
+                    axis.text(i, 100 * hits.mean() + 3, f"{int(hits.sum())} of {len(hits)}", ha="center", fontsize=7.5)
             else:
                 for i, k in enumerate(levels):
                     axis.plot([i] * len(by[k]), by[k]["hang"], "o", color="#0072b2", alpha=0.5, markersize=4)
                 axis.set_xticks(range(len(levels)), levels)
-                axis.set(title=f"cases of {TEST} that hang on it", ylim=(-0.8, TEST * 0.7))
+                axis.set(title=f"cases of {TEST} whose answer hangs on it", ylim=(-0.8, TEST * 0.7))
+                axis.set_yticks(range(0, int(TEST * 0.7), 4))
                 axis.set_xlabel("how often the letter agrees with the truth")
             axis.tick_params(axis="x", labelsize=7)
         figure.savefig(path)
@@ -158,9 +162,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("build/confounder"))
+    parser.add_argument("--redraw", action="store_true", help="draw again from the table, training two models only")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     plain = make("classification", n=TRAIN + VAL + 80, seed=42, size=SIZE, table_signal=0.1)
+    if options.redraw:
+        drawn = {name: one(plain, LEVELS[name], 0)[1] for name in ("1.0", "no letter")}
+        draw(drawn, pd.read_csv(options.out / "confounder.csv"), options.out / "confounder.png")
+        return
     rows, seen = [], {}
     for seed in range(options.seeds):
         for name, agreement in LEVELS.items():

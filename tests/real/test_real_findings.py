@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
-from pellucid.api import explain_many
 from pellucid.core.case import Case
-from pellucid.core.predictor import Predictor
-from pellucid.data.registry import DATASETS
 from pellucid.data.synthetic.parts import token_mask
-from pellucid.engine import Engine
 from pellucid.evaluate.cohort.anatomy import outside
-from pellucid.evaluate.cohort.shortcut import shortcuts
 from pellucid.io import read
 
 pytestmark = pytest.mark.real
-SIZE, TEST = 56, 40
 
 
 def test_the_outline_of_a_real_ct_holds_all_its_organs(shared_data):
@@ -42,51 +38,23 @@ def test_the_outline_of_a_real_head_holds_the_brain(shared_data):
 
 
 @pytest.fixture(scope="module")
-def chests(shared_data) -> list[Case]:
-    """Every second X-ray of the table, small, in [0, 1]."""
-    cases = DATASETS["manifest"](
-        shared_data / "chestxray_nih", csv="labels_224.csv", images="images_224.zip", label="pneumonia",
-        classes=["none", "pneumonia"], group="patient_id", size=SIZE, channels=1,
-    )  # fmt: skip
-    found = []
-    for c in list(cases)[::2]:
-        x = c.inputs["image"]
-        found.append(c.replace(inputs={"image": (x - x.min()) / (x.max() - x.min()).clamp(min=1e-6)}))
-    return found
+def study():
+    """The example that lays the letter on the X-rays."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+    try:
+        yield importlib.import_module("confounder_xrays")
+    finally:
+        sys.path.pop(0)
 
 
-def run(chests: list[Case], agreement: float | None) -> tuple[pd.Series, set[str], float]:
-    """A logistic regression on X-rays with a letter in the corner, and what is found; the cases that show it."""
-    rng = np.random.default_rng(3)
-    token = torch.tensor(token_mask(SIZE) > 0)
-    cases, shows = [], set()
-    for i in rng.permutation(len(chests)):
-        case = chests[i]
-        if agreement is not None and (case.truth == 1) == (rng.random() < agreement):
-            x = case.inputs["image"].clone()
-            x[:, token] = 1.0
-            case = case.replace(inputs={"image": x})
-            shows.add(case.id)
-        cases.append(case)
-    train, test = cases[TEST:], cases[:TEST]
-    flat = lambda group: torch.stack([c.inputs["image"].flatten() for c in group]).numpy()  # noqa: E731
-    fitted = LogisticRegression(C=0.02, max_iter=500).fit(flat(train), [c.truth for c in train])
-    right = float(fitted.score(flat(test), [c.truth for c in test]))
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIZE * SIZE, 1))
-    with torch.no_grad():
-        net[1].weight.copy_(torch.tensor(fitted.coef_))
-        net[1].bias.copy_(torch.tensor(fitted.intercept_))
-    predictor = Predictor(net.eval(), inputs=["image"], task="classification", classes=["pneumonia"])
-    maps: dict[str, list] = {}
-    for a in explain_many(predictor, test, methods=["saliency", "input_x_gradient", "random", "edge"]):
-        maps.setdefault(a.case_id, []).append(a)
-    rows = shortcuts(Engine(predictor), test, maps.__getitem__)
-    return rows, shows & {c.id for c in test}, right
+@pytest.fixture(scope="module")
+def chests(shared_data, study):
+    return study.load(shared_data / "chestxray_nih")
 
 
-def test_a_letter_on_real_x_rays_that_the_model_reads_is_found_and_what_is_not_known_is_said(chests):
-    rows, shows, right = run(chests, 0.95)
-    token = token_mask(SIZE) > 0
+def test_a_letter_on_real_x_rays_that_the_model_reads_is_found_and_what_is_not_known_is_said(study, chests):
+    rows, shows, right = study.run(chests, 0.95, 3)
+    token = token_mask(study.SIZE) > 0
     hits = []
     for r in rows[rows["kind"] == "shortcut"].to_dict("records"):
         box = tuple(slice(*map(int, part.split(":"))) for part in r["box"].split(","))
@@ -99,9 +67,9 @@ def test_a_letter_on_real_x_rays_that_the_model_reads_is_found_and_what_is_not_k
     assert right > 0.75
 
 
-def test_without_a_letter_no_letter_is_found_on_real_x_rays(chests):
+def test_without_a_letter_no_letter_is_found_on_real_x_rays(study, chests):
     """A linear model of X-rays may well read the border; what is said then is that it may be anatomy."""
-    rows, _, _ = run(chests, None)
+    rows, _, _ = study.run(chests, None, 3)
     for r in rows.to_dict("records"):
         assert r["kind"] == "none" or "may hold anatomy" in r["sentence"]
         assert "a mark that is no part of the patient" not in r["sentence"]
