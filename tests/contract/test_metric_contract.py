@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -163,9 +164,15 @@ def test_without_a_usable_mask_plausibility_is_undefined(name, mask, word):
     assert math.isnan(s.value) and word in s.reason
 
 
+@cache
+def anew(where):
+    """Evidence made a second time, for all metrics together, as a run does."""
+    return evidence.__wrapped__(where)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_is_repeatable(name):
-    first, second = evidence("regression 2 pictures"), evidence.__wrapped__("regression 2 pictures")
+    first, second = evidence("regression 2 pictures"), anew("regression 2 pictures")
     for i in range(len(first.maps)):
         again = {k: s.value for k, s in score(second, i, name).items()}
         # Not to the last bit: the first pass of an engine measures with a batch of one, later ones need not.
@@ -177,10 +184,11 @@ def test_is_repeatable(name):
 def test_leaves_the_model_as_it_was(name):
     w = world("classification 2-D + table")
     before = {k: v.clone() for k, v in w.predictor.module.state_dict().items()}
-    e = evidence.__wrapped__("classification 2-D + table")
+    e = anew("classification 2-D + table")
     for i in range(len(e.maps)):
         score(e, i, name)
-    full(e)
+    if name == next(iter(METRICS)):
+        full(e)
     after = w.predictor.module.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before) and not w.predictor.module.training
     assert all(p.grad is None and p.requires_grad for p in w.predictor.module.parameters())
