@@ -208,11 +208,12 @@ def compare_tables(run: Run, task: str, methods: tuple[str, ...] = METHODS, *, c
         for n, (a, b) in enumerate(pairs)
     ]  # fmt: skip
     strata = [
-        {"stratum": s, "level": v, "metric": q, "method": m, "mean": mean, "low": mean - 0.1 if n >= 5 else np.nan,
-         "high": mean + 0.1 if n >= 5 else np.nan, "n": n, "groups": n, "note": "" if n >= 5 else "too few"}
+        {"stratum": s, "level": v, "metric": q, "method": m, "mean": mean, "low": mean - wide if n >= 5 else np.nan,
+         "high": mean + wide if n >= 5 else np.nan, "n": n, "groups": n, "note": "" if n >= 5 else "too few"}
         for s, levels in (("lesion size", (("small (3 to 9 px)", 0.2, 6), ("large (10 to 40 px)", 0.6, 8))),
                           ("site", (("A", 0.3, 9), ("B", 0.4, 3))))
         for v, mean, n in levels for q in ("insertion_auc", "pointing_game", "attribution_share[ct]") for m in methods
+        for wide in (0.5 if (q, m) == ("insertion_auc", "random") else 0.1,)
     ]  # fmt: skip
     details = [
         {"case": c, "group": c, "method": m, "target_index": 0, "target": "x", "metric": metric, "part": part,

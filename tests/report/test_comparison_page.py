@@ -123,11 +123,11 @@ def test_strata_say_what_differs_and_what_has_too_few(run):
     panels = strata_panels(run, TASK, METHODS)
     assert [p["title"] for p in panels] == ["By lesion size", "Not compared: site"]
     size = panels[0]
-    assert size["line"] == "6 of 6 differ."
+    assert size["line"] == "3 of 6 differ; 3 more do, but so does the random map."
     assert size["points"][0] == (
-        "insertion auc of saliency: 0.600 [0.500, 0.700] in large (10 to 40 px), 0.200 [0.100, 0.300] in small (3 to 9 px) "
-        "(the random map differs too: the measure itself depends on it)."
+        "insertion auc of saliency: 0.600 [0.500, 0.700] in large (10 to 40 px), 0.200 [0.100, 0.300] in small (3 to 9 px)."
     )
+    assert not any("pointing game" in p for p in size["points"])
     assert not any("share" in p for p in size["points"])
     assert not any(" of edge:" in p for p in size["points"])
     assert panels[1]["picture"] is None
@@ -141,8 +141,13 @@ def test_strata_that_overlap_do_not_differ(run, tmp_path):
 
 def test_detector(run):
     (panel,) = detector_panel(run, TASK, METHODS)
+    assert panel["line"].startswith("only 4 predictions were wrong: too few to say.")
+    table = run.table("detector", TASK)
+    run.put_table("detector", TASK, table.assign(wrong=5))
+    (panel,) = detector_panel(run, TASK, METHODS)
+    run.put_table("detector", TASK, table)
     assert panel["line"].startswith("best AUROC 0.812 [0.600, 0.950] (segu, saliency); 2 of 3 are better than chance, 0 would")
-    assert "wrong in 4 of 12 predictions" in panel["notes"][0]
+    assert "wrong in 5 of 12 predictions" in panel["notes"][0]
     assert panel["table"]["head"] == ["AUROC", "segu", "pointing game"]
     assert panel["table"]["rows"][2]["cells"][0] == {"text": "0.712", "small": "[0.500, 0.950]"}
     assert "segu, saliency: 0.250 at half" in panel["picture"]["alt"]

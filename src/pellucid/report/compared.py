@@ -48,7 +48,7 @@ def _ranking(own: pd.DataFrame, scope: str) -> Panel:
     cd, p = (next((float(v) for v in own[k] if is_number(v)), None) for k in ("cd", "p"))
     n = int(own["n"].max()) if own["n"].notna().any() else 0
     notes = _notes(own)
-    line = f"best mean rank {known[0].name} ({number(known[0].rank)})" if known else "no ranks"
+    line = f"best mean rank {_who(known[0])} ({number(known[0].rank)})" if known else "no ranks"
     alike = [r.name for r in known[1:] if set(r.groups) & set(known[0].groups)]
     if alike and len(alike) == len(known) - 1:
         line += "; no two methods are told apart" if p is not None and p >= 0.05 else "; none is told from the first"
@@ -77,7 +77,8 @@ def aggregated_panels(run: Run, task: str) -> list[Panel]:
     if not len(table):
         return []
     questions = [q for q in (QUESTIONS[0], ALL, *QUESTIONS[1:]) if q in set(table["question"].astype(str))]
-    return [_aggregated(table[table["question"] == q], q) for q in questions]
+    several = [q for q in questions if not (table.loc[table["question"] == q, "metrics"] == 1).all()]
+    return [_aggregated(table[table["question"] == q], q) for q in several]  # one measure leaves no choice
 
 
 def _aggregated(own: pd.DataFrame, question: str) -> Panel:
@@ -92,7 +93,7 @@ def _aggregated(own: pd.DataFrame, question: str) -> Panel:
     line = "no places"
     if known:
         top = known[0]
-        line = f"first {top.name}"
+        line = f"first {_who(top)}"
         line += f", first in {100 * top.first:.0f} % of the choices" if top.first is not None else ""
     metrics, tau, tried = (rows[0].get(k) for k in ("metrics", "tau", "choices"))
     said = f"{count(metrics, 'measure')}"
@@ -124,6 +125,10 @@ def _notes(own: pd.DataFrame) -> list[str]:
         f"{'' if len(rows) == len(own) else listed(rows['method'].astype(str).tolist()) + ': '}{text}."
         for text, rows in said.groupby("note", sort=False)
     ]
+
+
+def _who(m: Rank | Place) -> str:
+    return m.name + (", a control" if m.control else "")
 
 
 def _place(value: Any) -> str:

@@ -54,7 +54,8 @@ def layer_curves(panels: Mapping[str, Sequence[Line]], layers: Mapping[str, Sequ
                 label.set(parse_math=False, fontsize=7)
             axis.axhline(0, color=QUIET, linewidth=0.7)
             axis.set_title(title, parse_math=False)
-            axis.set(ylim=(-1.03 if _lowest(lines) < -0.3 else min(-0.05, _lowest(lines) - 0.05), 1.03))
+        low = min((_lowest(lines) for lines in panels.values()), default=0.0)
+        axes[0].set_ylim(min(-0.05, low - 0.05), 1.03)  # shared by all panels
         axes[0].set_ylabel("similarity to the map as it was")
         _legend(figure, axes)
         return figure
@@ -69,7 +70,8 @@ def risk_coverage(panels: Mapping[str, Sequence[Line]]) -> Figure:
             _draw(axis, lines)
             axis.set_title(title, parse_math=False)
             axis.set(xlim=(0, 1.02), xlabel="share of the cases kept")
-            axis.set_ylim(bottom=-0.02)
+        most = max((v for lines in panels.values() for line in lines for v in line.y if np.isfinite(v)), default=1.0)
+        axes[0].set_ylim(-0.03 * (most or 1.0), 1.05 * (most or 1.0))  # shared by all panels
         axes[0].set_ylabel("share of errors among them")
         _legend(figure, axes)
         return figure

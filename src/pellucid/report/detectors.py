@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.report.curves import Line, risk_coverage
-from pellucid.report.judge import CONTROLS, question_of
+from pellucid.report.judge import CONTROLS, FEWEST, question_of
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.pieces import Panel, count, panel, picture
 from pellucid.study.store import Run
@@ -34,12 +34,16 @@ def detector_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
         return [panel("Does certainty tell errors?", notes[0] if notes else "there is no AUROC.")]
     best = max(main, key=lambda r: float(r["auroc"]))
     better = [r for r in main if is_number(r.get("low")) and float(r["low"]) > 0.5]
+    most = max(rows, key=lambda r: r["n"] if is_number(r["n"]) else 0)
+    rarer = min(int(most["wrong"]), int(most["n"]) - int(most["wrong"]))
     line = (
-        f"best AUROC {number(best['auroc'])} {interval(best.get('low'), best.get('high'))} "
+        f"only {count(rarer, 'prediction')} {'was' if rarer == 1 else 'were'} "
+        f"{'wrong' if rarer == most['wrong'] else 'right'}: too few to say."
+        if rarer < FEWEST
+        else f"best AUROC {number(best['auroc'])} {interval(best.get('low'), best.get('high'))} "
         f"({_name(best['metric'])}, {best['method']}); {len(better)} of {len(main)} are better than chance, "
         f"{0.025 * len(main):.0f} would be by chance alone."
     )
-    most = max(rows, key=lambda r: r["n"] if is_number(r["n"]) else 0)
     notes = [
         f"The model was wrong in {number(most['wrong'])} of {count(most['n'], 'prediction')}. AUROC: how often a right "
         "prediction is more certain than a wrong one; 0.5 is chance. AURC: mean share of errors over all coverages, "

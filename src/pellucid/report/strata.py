@@ -39,13 +39,17 @@ def strata_panels(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
     return found
 
 
-def differences(own: pd.DataFrame, directions: dict[str, str]) -> tuple[list[str], int]:
-    """Sentences on methods whose means in two levels have intervals that do not overlap, and the number looked at.
+def differences(own: pd.DataFrame, directions: dict[str, str]) -> tuple[list[str], int, int]:
+    """Sentences on methods whose means in two levels have intervals that do not overlap.
 
-    The clearest come first: those with the largest gap for the width of their intervals.
+    The clearest come first: those with the largest gap for the width of their intervals. Left out are measures in which
+    the random map differs too, because these depend on the stratum by themselves.
+
+    Returns:
+        The sentences, how many were left out, and how many pairs of measure and method were looked at.
     """
     found: list[tuple[float, str]] = []
-    looked = 0
+    looked = left_out = 0
     apart: dict[tuple[str, str], tuple[Any, Any] | None] = {}
     for (metric, method), rows in own.groupby(["metric", "method"], sort=False):
         known = rows[rows["low"].notna() & rows["high"].notna()].sort_values("mean", kind="stable")
@@ -59,16 +63,17 @@ def differences(own: pd.DataFrame, directions: dict[str, str]) -> tuple[list[str
         looked += 1
         if pair is None:
             continue
+        if apart.get((metric, "random")) is not None:
+            left_out += 1
+            continue
         low, high = pair
         text = (
             f"{metric.replace('_', ' ')} of {method}: {number(high['mean'])} {interval(high['low'], high['high'])} in "
             f"{high['level']}, {number(low['mean'])} {interval(low['low'], low['high'])} in {low['level']}"
         )
-        if apart.get((metric, "random")) is not None:
-            text += " (the random map differs too: the measure itself depends on it)"
         spread = float(high["high"] - high["low"] + low["high"] - low["low"]) or 1e-12
         found.append((float(high["mean"] - low["mean"]) / spread, text + "."))
-    return [t for _, t in sorted(found, key=lambda f: -f[0])], looked
+    return [t for _, t in sorted(found, key=lambda f: -f[0])], left_out, looked
 
 
 def _main(own: pd.DataFrame, metrics: dict[str, Any], directions: dict[str, str]) -> list[str]:
@@ -82,14 +87,20 @@ def _panel(name: str, own: pd.DataFrame, order: Sequence[str], directions: dict[
     levels = [str(v) for v in dict.fromkeys(own["level"])]
     methods = [m for m in order if m in set(own["method"])]
     by = {(str(r["metric"]), str(r["level"]), str(r["method"])): r for r in own.to_dict("records")}
-    texts, looked = differences(own, directions)
-    line = f"{len(texts)} of {looked} differ." if looked else "no intervals to compare."
+    texts, left_out, looked = differences(own, directions)
+    line = f"{len(texts)} of {looked} differ" if looked else "no intervals to compare"
+    line += f"; {left_out} more do, but so does the random map." if left_out else "."
     most = {v: int(own[own["level"] == v]["n"].max()) for v in levels}
     notes = [
         f"Cases: {', '.join(f'{v} {n}' for v, n in most.items())}. “Differ”: the 95 % intervals of two levels do not "
         "overlap. The comparisons are many and not corrected for their number; what stands out here is a question, not "
         "an answer."
     ]
+    if left_out:
+        notes.append(
+            f"In {left_out} more the random map differs in the same measure: the measure itself depends on the kind of "
+            "case, so that nothing is said of the method."
+        )
     more = [f"… and {len(texts) - MOST_SAID} more."] if len(texts) > MOST_SAID else []
 
     def bar(metric: str, level: str, method: str) -> Bar:
