@@ -128,7 +128,7 @@ def marks(x: NDArray[np.float64]) -> Mask:
 
 
 def _rim(shape: tuple[int, ...]) -> Mask:
-    """The outermost voxels; of a volume only those of the axis with the fewest slices' other axes (trunks are cut)."""
+    """The outermost pixels or voxels."""
     rim = np.ones(shape, bool)
     inner = [slice(1, -1) if s > 2 else slice(None) for s in shape]
     rim[tuple(inner)] = False

@@ -37,7 +37,8 @@ def shortcut(
         "calling it a shortcut."
         if frame else "The model probably uses a mark that is no part of the patient."
     )  # fmt: skip
-    falls = f"it falls in {down} of the {n}" if down >= n / 2 else f"it rises in {n - down} of the {n}"
+    falls = f"it falls in {down}" if down >= n / 2 else f"it rises in {n - down}"
+    mine = amount(float(np.mean([f.size[0] for f in concerned])), unit)
     flipped = f", and the answer flips in {flips}" if flips else ""
     held = f"{100 * t.held[t.methods[0]]:.0f} % of the map of {t.methods[0]}"
     pointing = count(len(t.filled), "case")
@@ -45,8 +46,8 @@ def shortcut(
     return (
         f"In {n} of {of} cases the answer hangs on evidence {where}: {t.spot.place.words(orientation)}. In the "
         f"{pointing} whose maps point there it holds {held}. With that place filled with what is around it "
-        f"{ANSWER[unit]} changes in these by {change} ({falls}{flipped}); the same fill at {_matches(t)} changes it by "
-        f"{amount(e.control, unit)}. {end}"
+        f"{ANSWER[unit]} changes in these by {change}, in the {n} by {mine} ({falls}{flipped}); the same fill at "
+        f"{_matches(t)} changes it by {amount(e.control, unit)}. {end}"
     )
 
 
@@ -119,6 +120,7 @@ def about(
 ) -> str:  # fmt: skip
     """How the outlines were found, and what share of the maps lies outside, by method."""
     outline = "; ".join(text[0] if len(how) == 1 else f"{count(len(text), 'case')}: {text[0]}" for text in how.values())
+    outline = outline[:1].upper() + outline[1:]
     if not held:
         return f"{outline}. No map of a picture to look at."
     rows = [

@@ -135,8 +135,8 @@ def probe(
     tested = []
     for (spot, others), rows, mass in zip(plan, times, masses):
         methods = _dense(rows, controls)
-        here = [i for i, row in rows.items() if _points(methods, row)]
-        held = {m: float(np.mean([mass[i][m] for i in here if m in mass[i]] or [np.nan])) for m in _all(rows)}
+        pointing = [i for i, row in rows.items() if _points(methods, row)]
+        held = {m: float(np.mean([mass[i][m] for i in pointing if m in mass[i]] or [np.nan])) for m in _all(rows)}
         tested.append(Tested(spot, others, methods, held))
     scores: list[float] = []
     for case in cases:
