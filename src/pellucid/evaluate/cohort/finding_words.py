@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.evaluate.cohort.probe import Effect, Filled, Tested
+from pellucid.evaluate.cohort.moved import Effect, Filled, Tested
 
 ANSWER = {
     "probability": "the probability of the explained class",

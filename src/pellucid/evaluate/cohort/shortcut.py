@@ -14,8 +14,9 @@ from pellucid.evaluate.cohort import finding_words as say
 from pellucid.evaluate.cohort.anatomy import GIVEN, How, outside
 from pellucid.evaluate.cohort.compare import holm
 from pellucid.evaluate.cohort.hotspots import DENSE, Means, spots
+from pellucid.evaluate.cohort.moved import MARGIN, PATIENTS, Effect, Tested, effect
 from pellucid.evaluate.cohort.places import matched
-from pellucid.evaluate.cohort.probe import MARGIN, PATIENTS, Effect, MapsOf, Tested, densities, effect, probe
+from pellucid.evaluate.cohort.probe import MapsOf, densities, probe
 
 SPOTS = 3
 STRATUM = 3  # maps of one label that make a mean of their own
