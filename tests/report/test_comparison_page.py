@@ -209,6 +209,8 @@ def test_a_finding_in_a_volume_is_drawn_in_its_planes(tmp_path):
 def test_each_piece_is_explained_where_it_is(run, tmp_path, page):
     assert len(reading(run)) == 8
     assert reading(build(tmp_path, TASK, bare=True)) == []
+    for limit in ("A control can be first in stability", "with so many comparisons", "a threshold chosen here", "A mark that wanders"):
+        assert limit in page.words
     assert "A bar joins methods that these patients do not tell apart" in page.words
 
 

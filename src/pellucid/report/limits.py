@@ -28,6 +28,27 @@ def limits(run: Run) -> list[str]:
             "The check with scrambled weights compares the ranks of magnitudes. Methods that multiply by the picture "
             "keep its outlines on any model, and fail it for that reason; a pass does not show that a map is right."
         )
+    if any(len(run.table("aggregated", t)) for t in run.tasks):
+        found.append(
+            "Ranks say which method is before which, not by how much, and only for the measures that were asked for. A "
+            "control can be first in stability or complexity: a map that never changes is stable, and says nothing."
+        )
+    if any(len(run.table("strata", t)) for t in run.tasks):
+        found.append(
+            "Kinds of cases differ in more than their name: large lesions may be of another site, age or scanner. What "
+            "differs between them is no cause, and with so many comparisons some differ by chance."
+        )
+    if any(len(run.table("detector", t)) for t in run.tasks):
+        found.append(
+            "How well certainty tells errors was measured on the explained cases alone, with few errors among them; a "
+            "threshold chosen here has to be tested on others."
+        )
+    if any(len(run.table("findings", t)) for t in run.tasks):
+        found.append(
+            "Evidence outside the patient was looked for in places that recur at the same spot of the picture. A mark "
+            "that wanders, or lies on the patient, is not found that way; that nothing was found does not show that "
+            "there is none."
+        )
     synthetic = [t for t in run.tasks if str(run.recipe(t)["data"]["dataset"]).startswith("synthetic")]
     if synthetic:
         found.append(

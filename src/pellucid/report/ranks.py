@@ -52,7 +52,7 @@ def critical_difference(ranks: Sequence[Rank], *, cd: float | None = None) -> Fi
     known = sorted((r for r in ranks if math.isfinite(r.rank)), key=lambda r: r.rank)
     bars = _bars(known)
     left = (len(known) + 1) // 2
-    side, middle = 0.25 + width_of([r.name for r in known]) + width_of(["  00.00"]), 3.9
+    side, middle = 0.25 + width_of([r.name for r in known]) + width_of(["  00.00"]), 3.5
     deep = 0.14 + 0.09 * (1 + max((b[2] for b in bars), default=-1))  # inches of the bars below the axis
     above, below = 0.62 if cd is not None else 0.36, deep + ROW * max(1, left) + 0.08
     width, height = 2 * side + middle, above + below
