@@ -167,6 +167,18 @@ def test_names_cover_neither_each_other_nor_a_point():
             assert not (a[0] < px < a[2] and a[1] < py < a[3])
 
 
+def test_names_keep_off_the_front():
+    figure = canvas(5, 3, layout="none")
+    axis = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    axis.set(xlim=(0, 10), ylim=(0, 10))
+    ((x0, y0, x1, y1),) = place_labels(axis, [(2.0, 5.0, "on_the_line")], colours=["black"], line=[(2, 5), (9, 5)])
+    x, y = axis.transData.transform((2, 5))
+    assert y1 <= y or y0 >= y or x1 <= x
+    (free,) = place_labels(axis, [(2.0, 5.0, "on_the_line")], colours=["black"])
+    assert free[0] > x  # where there is no line, at the right
+    assert x0 < x1
+
+
 def test_width_of_names():
     assert width_of(["a_very_long_name", "a"]) > 5 * width_of(["a"])
     assert width_of([]) > 0

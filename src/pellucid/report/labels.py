@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,8 +34,9 @@ def _width(name: str) -> float:
 
 
 def place_labels(
-    axis: Axes, points: Sequence[tuple[float, float, str]], *, colours: Sequence[str], size: float = 7.5
-) -> list[Box]:
+    axis: Axes, points: Sequence[tuple[float, float, str]], *, colours: Sequence[str], size: float = 7.5,
+    line: Sequence[tuple[float, float]] = (),
+) -> list[Box]:  # fmt: skip
     """Write a name beside each point; one that had to go farther away gets a line to its point.
 
     The axis must have its final limits and place, because the names are measured in pixels.
@@ -44,6 +46,7 @@ def place_labels(
         points: x and y in data coordinates, and the name.
         colours: of the names.
         size: of the letters.
+        line: corners of a line, in data coordinates, that is to be kept free.
 
     Returns:
         The boxes of the names in pixels, ``(left, bottom, right, top)``.
@@ -54,12 +57,17 @@ def place_labels(
     frame = axis.get_window_extent(renderer)
     dots = [axis.transData.transform((x, y)) for x, y, _ in points]
     taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    corners = [axis.transData.transform(corner) for corner in line]
+    for (xa, ya), (xb, yb) in pairwise(corners):  # in short pieces, so that a slanting one takes no more than it needs
+        dx, dy = (xb - xa) / 40, (yb - ya) / 40
+        for x, y in ((xa + k * dx, ya + k * dy) for k in range(40)):
+            taken.append((min(x, x + dx) - 1, min(y, y + dy) - 1, max(x, x + dx) + 1, max(y, y + dy) + 1))
     boxes: list[Box] = []
     for (_, _, name), (px, py), colour in zip(points, dots, colours):
         text = axis.text(0, 0, name, fontsize=size, color=colour, parse_math=False, transform=None, va="bottom",
                          path_effects=[withStroke(linewidth=2.2, foreground="white")], zorder=4)  # fmt: skip
         extent = text.get_window_extent(renderer)
-        box, away = _free(px, py, extent.width, extent.height, taken, (frame.x0, frame.y0, frame.x1, frame.y1))
+        box, away = _free(px, py, extent.width + 5, extent.height, taken, (frame.x0, frame.y0, frame.x1, frame.y1))
         text.set_position(box[:2])
         if away > 2 * NEAR:
             ends = axis.transData.inverted().transform([(px, py), _nearest(box, px, py)])

@@ -91,7 +91,8 @@ def cost_scatter(points: Sequence[Point], *, metric: str, direction: str) -> Fig
         axis.set_axisbelow(True)
         axis.grid(color=GRID, linewidth=0.6)
         place_labels(axis, [(max(p.cost, NONE), p.value, p.name) for p in known],
-                     colours=[QUIET if p.control or p.dominated else INK for p in known])  # fmt: skip
+                     colours=[QUIET if p.control or p.dominated else INK for p in known],
+                     line=[c for k, x in enumerate(xs) for c in ((x, ys[max(0, k - 1)]), (x, ys[k]))])  # fmt: skip
         return figure
 
 
