@@ -15,7 +15,7 @@ from pages import blocks, code, section, tables, text_of
 from pellucid.cli import app
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.fill import KINDS, Fill
-from pellucid.core.metric import METRICS
+from pellucid.core.metric import METRICS, QUESTIONS
 from pellucid.core.verdict import Thresholds
 from pellucid.data.zones import ZONES
 from pellucid.explain.make import as_explainer
@@ -43,10 +43,12 @@ def test_methods_have_a_row_each_with_their_source():
 
 @pytest.mark.parametrize(("page", "registry"), [("methods", EXPLAINERS), ("metrics", METRICS)], ids=["methods", "metrics"])
 def test_options_are_the_fields_with_their_defaults(page, registry):
-    documented = {
-        (code(r["name"])[0], code(r["option"])[0]): code(r["default"])[0]
-        for r in tables(section(f"docs/reference-{page}.md", "Options"))[0]
-    }
+    rows = [
+        ((name, code(r["option"])[0]), code(r["default"])[0])  # a row may be of several that have the same option
+        for r in tables(section(f"docs/reference-{page}.md", "Options"))[0] for name in code(r["name"])
+    ]  # fmt: skip
+    documented = dict(rows)
+    assert len(documented) == len(rows), "an option stands twice in the table"
     real = {}
     for name, cls in registry.items():
         for field in dataclasses.fields(cls):
@@ -108,8 +110,16 @@ def test_fills_are_those_that_exist():
 
 
 def test_metrics_have_a_row_each_with_question_direction_range_and_source():
-    rows = by_name(tables(text_of("docs/reference-metrics.md"))[0])
+    page = "docs/reference-metrics.md"
+    assert re.findall(r"^### (.*)$", section(page, "The metrics"), flags=re.M) == [q.capitalize() for q in QUESTIONS]
+    rows = {}
+    for question in QUESTIONS:
+        (table,) = tables(section(page, question.capitalize()))
+        found = by_name(table)
+        assert not set(found) & set(rows), f"in two tables: {set(found) & set(rows)}"
+        rows |= {name: {**row, "question": question} for name, row in found.items()}
     assert set(rows) == set(METRICS)
+    assert len(tables(section(page, "The metrics"))) == len(QUESTIONS)
     for name, row in rows.items():
         metric = METRICS[name]
         assert row["question"] == metric.question, name
@@ -118,6 +128,12 @@ def test_metrics_have_a_row_each_with_question_direction_range_and_source():
         low, high = row["range"].split(";")[0].split(" to ")
         assert (_number(low), _number(high)) == (metric.low, metric.high), name
         assert all(row.values()), f"{name}: an empty cell"
+
+
+def test_where_to_begin_names_metrics_that_exist():
+    named = code(section("docs/reference-metrics.md", "Where to begin"))
+    assert set(named) - {"random", "edge"} <= set(METRICS)
+    assert {METRICS[n].question for n in named if n in METRICS} >= {"faithfulness", "plausibility", "stability", "sanity", "cost"}
 
 
 def _number(text):
