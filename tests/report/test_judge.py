@@ -122,3 +122,14 @@ def test_names_with_options_and_inputs():
     assert base("pointing_game(tolerance=5)[ct]") == "pointing_game"
     assert question_of("pointing_game(tolerance=5)", METRICS) == "plausibility"
     assert question_of("unheard_of", METRICS) == ""
+
+
+def test_many_measures_do_not_make_trust_harder():
+    """Twenty measures beside the deciding ones: one of them is worse than chance by chance, and decides nothing."""
+    from pellucid.report.judge import deciding
+
+    metrics = {"deletion_auc": {"question": "faithfulness"}, "monotonicity": {"question": "faithfulness"},
+               "dice": {"question": "plausibility"}}  # fmt: skip
+    assert deciding(["monotonicity", "deletion_auc(by=blocks)", "dice"], metrics) == ["deletion_auc(by=blocks)"]
+    assert deciding(["monotonicity", "dice"], metrics) == ["monotonicity"]
+    assert deciding(["dice"], metrics) == []

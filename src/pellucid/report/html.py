@@ -16,7 +16,7 @@ from pellucid.report.compared import by_question
 from pellucid.report.detectors import detector_panel
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
-from pellucid.report.judge import RULE, Judgement, judge
+from pellucid.report.judge import RULE, Judgement, deciding, judge
 from pellucid.report.limits import limits
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
@@ -89,7 +89,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "judged": [_judged(j, comparison, metrics) for j in judged],
         "order": order,
         "measures": [m.replace("_", " ") + " " + ARROWS[d] for m, d in faithful(comparison, metrics)[:MEASURES]],
-        "further": len(faithful(comparison, metrics)[MEASURES:]),
+        "further": max(0, len(deciding([m for m, _ in faithful(comparison, metrics)], metrics)) - MEASURES),
         "findings": found,
         "stands_out": [f for f in found if f["found"]],
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,10 @@ Word = Literal["trust", "with care", "do not rely on", "not judged", "control"]
 ORDER: tuple[Word, ...] = ("trust", "with care", "not judged", "do not rely on", "control")
 CONTROLS = ("random", "edge")
 RANKED = ("faithfulness", "plausibility")  # questions whose ranks make the order within a verdict
+# Faithfulness measures that make the verdict: pixels taken away and brought back, imputed, and random sets of them. The
+# others are variants of these, or tell good maps apart badly (docs/explanation-meta-evaluation.md): more of them would
+# only make it likelier that one is worse than chance by chance.
+DECIDING = ("deletion_auc", "insertion_auc", "aopc", "road", "faithfulness_correlation")
 MOST_FAIL = 0.5  # of the maps that were tested: from here on a check counts against the method
 FEW_FAIL = 0.1  # up to here a failure is an exception
 FEW = 8  # cases: with fewer, "not shown to be better than chance" is no finding
@@ -20,7 +24,9 @@ RULE = (
     "“Trust” needs three things: every check that was tested (but “better”, which asks one case at a time what the "
     "comparison asks over all of them) passes in at least "
     f"{100 * (1 - FEW_FAIL):.0f} % of the maps (a warning counts as a pass); the maps were shown to change when the "
-    "model’s weights are scrambled; and at least one faithfulness measure, over "
+    "model’s weights are scrambled; and at least one of the deciding faithfulness measures ("
+    + ", ".join(n.replace("_", " ") for n in DECIDING)
+    + "; all there are, where none of these was taken), over "
     f"{FEWEST} cases or more, is better than that of a random map, and none worse, with an interval that excludes "
     "zero, and in those measures it ranks above the edges of the picture. “Do not rely on”: in at least "
     f"{100 * MOST_FAIL:.0f} % of the cases the maps are empty, not finite, or stay as they are when the model is "
@@ -89,6 +95,12 @@ def question_of(metric: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
     return str(metrics.get(base(metric), {}).get("question", ""))
 
 
+def deciding(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The faithfulness measures that make the verdict: those of :data:`DECIDING`, or all if there are none of them."""
+    faithful = [n for n in names if question_of(n, metrics) == "faithfulness"]
+    return [n for n in faithful if base(n) in DECIDING] or faithful
+
+
 def base(metric: str) -> str:
     """The registered name in a table's ``name(option=…)[input]``."""
     return metric.split("[", maxsplit=1)[0].split("(", maxsplit=1)[0]
@@ -121,7 +133,8 @@ def _one(
     rank = float(ranks.mean()) if len(ranks) else None
     if name in CONTROLS:
         return Judgement(name, "control", ("Knows nothing of the model: what any map has to beat.",), rank)
-    faithful = rows[[question_of(str(m), metrics) == "faithfulness" for m in rows["metric"]]] if len(rows) else rows
+    names = deciding([str(m) for m in rows["metric"]], metrics) if len(rows) else []
+    faithful = rows[rows["metric"].isin(names)] if len(rows) else rows
     how = compared(faithful)
     failing = _failing(verdicts, name)
     grave: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pellucid.report.charts import MODEL, Bar, learning_curve, score_scatter, shares
-from pellucid.report.judge import CONTROLS, base, question_of
+from pellucid.report.judge import CONTROLS, base, deciding, question_of
 from pellucid.report.numbers import is_number, number
 from pellucid.report.score_tables import is_share
 from pellucid.report.style import data_uri
@@ -119,12 +119,14 @@ def _ends(row: Any) -> tuple[float | None, float | None]:
 
 
 def faithful(comparison: Any, metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Faithfulness measures of a comparison with their direction, in its order."""
+    """Faithfulness measures of a comparison with their direction, in its order, those that decide first."""
     if not len(comparison):
         return []
     first = comparison.drop_duplicates("metric")
-    return [
+    found = [
         (str(r["metric"]), str(r["direction"]))
         for r in first.to_dict("records")
         if question_of(str(r["metric"]), metrics) == "faithfulness" and r["direction"] != "none"
     ]
+    first_of_all = deciding([name for name, _ in found], metrics)
+    return sorted(found, key=lambda pair: pair[0] not in first_of_all)

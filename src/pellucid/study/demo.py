@@ -14,10 +14,11 @@ METHODS = [
     "occlusion", "feature_ablation", "random", "edge",
 ]  # fmt: skip
 METRICS = [
-    "deletion_auc", "insertion_auc", "aopc", "dice", "iou", "pointing_game", "mass_accuracy", "average_precision",
-    "stability_pearson", "max_sensitivity", "parameter_randomisation", "gini", "attribution_share", "ablation_share",
-    "shapley_share",
+    "deletion_auc", "insertion_auc", "aopc", "abpc", "faithfulness_correlation", "dice", "iou", "pointing_game",
+    "mass_accuracy", "rank_accuracy", "average_precision", "auroc", "segu", "stability_pearson", "max_sensitivity",
+    "parameter_randomisation", "gini", "entropy", "evaluations",
 ]  # fmt: skip
+OF_INPUTS = ["attribution_share", "ablation_share", "shapley_share", "modality_agreement", "msfi"]
 ABOUT = {
     "classification": (
         "Benign or malignant nodule", "Lung CT and 12 clinical features: does the model look at the nodule?"
@@ -102,7 +103,7 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
     methods: list[Any] = [{m: occlusion} if m == "occlusion" and occlusion else m for m in METHODS]
     if volume:
         methods = [{m: {"side": 16}} if m == "feature_ablation" else m for m in methods]
-    metrics = [m for m in METRICS if len(s["inputs"]) > 1 or "share" not in m]
+    metrics = METRICS + (OF_INPUTS if len(s["inputs"]) > 1 else [])
     thresholds: dict[str, float] = {}
     if not full:  # every re-explanation costs as much as the map: one noisy copy, and no jitter
         metrics.remove("max_sensitivity")
