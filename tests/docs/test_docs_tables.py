@@ -21,6 +21,7 @@ from pellucid.data.zones import ZONES
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer
 from pellucid.nets import build_network
+from pellucid.report import judge
 from pellucid.study import recipe as recipes
 from pellucid.study.recipe import load_recipe
 from pellucid.study.store import TABLES
@@ -151,6 +152,17 @@ def test_verdicts_and_thresholds_are_those_of_the_code():
     assert set(by_name(tables(text_of(page))[0], "verdict")) == set(a.checks)
     documented = {k: code(r["default"])[0] for k, r in by_name(tables(section(page, "Thresholds"))[0], "threshold").items()}
     assert documented == {f.name: str(f.default) for f in dataclasses.fields(Thresholds)}
+
+
+def test_the_rule_of_the_report_is_on_the_page_of_verdicts():
+    page, title = "docs/explanation-verdicts.md", "What the report makes of them"
+    by_word = {row["word"]: row["when"] for row in tables(section(page, title))[0]}
+    assert set(by_word) == set(judge.ORDER) - {"control"}
+    assert set(code(section(page, title))) == {*judge.DECIDING, "better"}
+    assert f"{100 * (1 - judge.FEW_FAIL):.0f} % of the maps" in by_word["trust"]
+    assert f"over {judge.FEWEST} cases or more" in by_word["trust"]
+    assert f"{100 * judge.MOST_FAIL:.0f} % of the cases" in by_word["do not rely on"]
+    assert f"over {judge.FEW} cases or more" in by_word["do not rely on"]
 
 
 def test_the_predictor_page_names_every_field():
