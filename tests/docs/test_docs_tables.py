@@ -1,6 +1,7 @@
 """The tables of the documentation say what the code says: every name once, and no other."""
 
 import dataclasses
+import inspect
 import math
 import re
 
@@ -11,13 +12,14 @@ from pydantic_core import PydanticUndefined
 from torch import nn
 
 import pellucid as pc
-from pages import blocks, code, section, tables, text_of
+from pages import ROOT, blocks, code, section, tables, text_of
 from pellucid.cli import app
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.fill import KINDS, Fill
-from pellucid.core.metric import METRICS, QUESTIONS
+from pellucid.core.metric import METRICS, NEEDS, QUESTIONS, Metric
 from pellucid.core.verdict import Thresholds
 from pellucid.data.zones import ZONES
+from pellucid.evaluate.evidence import Evidence, View
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer
 from pellucid.nets import build_network
@@ -154,6 +156,22 @@ def test_verdicts_and_thresholds_are_those_of_the_code():
     assert documented == {f.name: str(f.default) for f in dataclasses.fields(Thresholds)}
 
 
+def test_what_the_page_on_writing_a_metric_offers_is_there():
+    page = "docs/howto-write-a-metric.md"
+    text = section(page, "What `score` gets and gives")
+    for cls, found in ((Evidence, r"view\.evidence\.(\w+)"), (View, r"view\.(\w+)")):
+        named = set(re.findall(found, text))
+        assert len(named) > 8
+        assert {n for n in named if not hasattr(cls, n) and n not in inspect.signature(cls).parameters} == set()
+    rows = by_name(tables(section(page, "What the class says"))[0], "attribute")
+    attributes = {name for row in tables(section(page, "What the class says"))[0] for name in code(row["attribute"])}
+    assert attributes | {"name"} == {n for n, kind in Metric.__annotations__.items() if "ClassVar" in str(kind)}
+    assert set(code(rows["needs"]["meaning"])) == set(NEEDS)
+    assert all(q in rows["question"]["meaning"] for q in QUESTIONS)
+    for file in re.findall(r"`(\w+\.py)`", text):
+        assert (ROOT / "src/pellucid/evaluate/shared" / file).is_file(), file
+
+
 def test_the_rule_of_the_report_is_on_the_page_of_verdicts():
     page, title = "docs/explanation-verdicts.md", "What the report makes of them"
     by_word = {row["word"]: row["when"] for row in tables(section(page, title))[0]}
@@ -166,8 +184,6 @@ def test_the_rule_of_the_report_is_on_the_page_of_verdicts():
 
 
 def test_the_predictor_page_names_every_field():
-    import inspect
-
     rows = by_name(tables(text_of("docs/howto-own-model.md"))[0], "field of `Predictor`")
     assert list(rows) == list(inspect.signature(pc.Predictor).parameters)
 
