@@ -17,7 +17,7 @@ from pellucid.core.predictor import Predictor
 from pellucid.evaluate.cohort.aggregate import aggregated
 from pellucid.evaluate.cohort.compare import compare
 from pellucid.evaluate.cohort.ranking import ranking
-from pellucid.study.comparison import comparison, print_comparison
+from pellucid.study.comparison import comparison, notes, print_comparison
 from pellucid.study.stages.compare import detectors, with_meta
 from pellucid.study.stages.facts import answer, region_size
 from pellucid.study.store import Run
@@ -166,3 +166,13 @@ def test_facts_take_the_columns_of_the_cases() -> None:
     data = pd.DataFrame({"case": ["b", "a", "c"], "part": "test", "meta_sex": ["f", "m", "f"]})
     assert with_meta(facts, data)["meta_sex"].tolist() == ["m", "f"]
     assert with_meta(facts, data[["case", "part"]]) is facts
+
+
+def test_a_note_names_the_metrics_and_the_methods_that_it_is_about():
+    nothing = "undefined in every case"
+    rows = [
+        ("dice", "a", nothing), ("dice", "b", ""), ("msfi", "a", nothing), ("msfi", "b", nothing), ("iou", "a", nothing),
+        ("iou", "b", None),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["metric", "method", "note"])
+    assert list(notes(table)) == [f"{nothing} (a): dice, iou", f"{nothing} (all methods): msfi"]

@@ -50,8 +50,8 @@ def print_comparison(run: Run, console: Console) -> None:
         says("\n[bold]against chance[/]")
         for line in chance(table):
             says(escape(line))
-        for note in sorted({str(n) for n in table["note"] if n}):
-            says(f"{note}: {', '.join(sorted(set(table.loc[table['note'] == note, 'method'])))}", style="dim")
+        for line in notes(table):
+            says(escape(line), style="dim")
 
 
 def score_tables(table: pd.DataFrame, at_once: int) -> Iterator[Table]:
@@ -115,6 +115,17 @@ def chance(table: pd.DataFrame) -> Iterator[str]:
         said += [f"worse: {', '.join(worse)}"] if worse else []
         said += [f"{rest} not told apart"] if rest else []
         yield f"{metric}: {'; '.join(said)}"
+
+
+def notes(table: pd.DataFrame) -> Iterator[str]:
+    """Why there is no number or no interval: a line for each reason, with the metrics and methods it is about."""
+    everyone = table["method"].nunique()
+    found: dict[tuple[str, str], list[str]] = {}
+    for (metric, note), rows in table[table["note"].fillna("").ne("")].groupby(["metric", "note"], sort=False):
+        who = "all methods" if len(rows) == everyone else ", ".join(rows["method"])
+        found.setdefault((str(note), who), []).append(str(metric))
+    for (note, who), metrics in found.items():
+        yield f"{note} ({who}): {', '.join(metrics)}"
 
 
 def _cell(row: dict[Any, Any] | None) -> str:
