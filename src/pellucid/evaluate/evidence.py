@@ -20,6 +20,7 @@ from pellucid.engine.engine import Engine
 from pellucid.engine.problem import Problem
 from pellucid.errors import InputError, PellucidError, UsageError
 from pellucid.evaluate.cohort.signatures import Cohort, Signatures
+from pellucid.evaluate.maths import check_fits
 from pellucid.evaluate.shared.answers import Answers, answers
 from pellucid.evaluate.shared.copies import copies, distances
 from pellucid.evaluate.shared.curves import Curves, curves
@@ -140,10 +141,10 @@ class Evidence:
             try:
                 self._kept[key] = make()
             except Undefined as reason:
-                self._kept[key] = reason
+                self._kept[key] = reason.bare()
         made = self._kept[key]
         if isinstance(made, Undefined):
-            raise made
+            raise made.bare()
         return made
 
     @cached_property
@@ -168,6 +169,17 @@ class Evidence:
     def filled_with(self, fill: Fill) -> dict[str, Tensor]:
         """The stand-in of every input by another fill, ``(1, …)``."""
         return self.once(("filled", fill), lambda: self.problem.fill(fill))
+
+    def stand_in(self, fill: Fill) -> dict[str, Tensor]:
+        """As :meth:`filled_with`, for taking parts of the pictures away.
+
+        Raises:
+            Undefined: every picture is its own stand-in.
+        """
+        filled = self.filled_with(fill)
+        if all(torch.equal(x, filled[name].expand_as(x)) for name, x in self.scorer.images.items()):
+            raise Undefined("the picture is the same as what stands in for it, so that nothing can be taken away")
+        return filled
 
     def ends(self, fill: Fill | None = None) -> Tensor:
         """Scores of the case as it is and with its pictures filled, ``(2, columns of the scorer)``: 2 forwards."""
@@ -201,7 +213,7 @@ class Evidence:
                 ("control", name, column), lambda n=name: self._control(n, place)  # type: ignore[misc]
             )  # fmt: skip
             if isinstance(curves, Undefined):
-                raise curves
+                raise curves.bare()
             found[name] = curves
         return found
 
@@ -331,11 +343,17 @@ class Evidence:
         try:
             more: dict[str, Any] = {} if seed is None else {"seed": seed}
             more |= {} if background is None else {"background": background}
-            return self.again[place](engine, cases, self.bound if bound is None else bound, **more)
+            made = self.again[place](engine, cases, self.bound if bound is None else bound, **more)
         except Undefined:
             raise
         except PellucidError as error:
             raise Undefined(f"the map could not be made again: {error}") from error
+        wanted = self.maps[place].maps
+        for a, case in zip(made, cases):
+            check_fits(a, case)
+            if set(a.maps) != set(wanted):
+                raise Undefined(f"made again, the map is of {_named(a.maps)} and no longer of {_named(wanted)}")
+        return made
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -352,7 +370,7 @@ class Evidence:
         made = self.controls[name](self.engine, [self.case], [self.target(place)])
         curves = self._ranked(Plan(), made, [self.column(place)])[0]
         if isinstance(curves, Undefined):
-            raise curves
+            raise curves.bare()
         return curves
 
     @cached_property
@@ -382,6 +400,10 @@ class Evidence:
                     f"case {a.case_id}: the map of {a.method} explains {a.target['label']!r}, the model now gives "
                     f"{now.label!r} for that target; evaluate with the model that was explained"
                 )
+
+
+def _named(maps: Mapping[str, Tensor]) -> str:
+    return ", ".join(map(repr, sorted(maps))) or "nothing"
 
 
 __all__ = ["OPTIONS", "Evidence", "Explain", "View"]

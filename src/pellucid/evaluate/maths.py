@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
 from pellucid.evaluate.undefined import Undefined
 
 SLIGHT = 0.01
@@ -41,12 +42,33 @@ def vector(a: Attribution) -> Tensor:
     return torch.cat([parts[name].flatten() for name in sorted(parts)])
 
 
+def check_fits(a: Attribution, case: Case) -> None:
+    """Raise Undefined unless every map has the grid of its input, with as many channels, with one or without."""
+    for name, m in a.maps.items():
+        if name not in case.inputs:
+            raise Undefined(f"there is a map of {name!r}, which the case does not have")
+        own, its = tuple(m.shape), tuple(case.inputs[name].shape)
+        axes = len(its) - 1
+        if own in (its, *([its[1:], (1, *its[1:])] if axes else [])):
+            continue
+        if axes and len(own) in (axes, axes + 1) and own[-axes:] != its[1:]:
+            own, its = own[-axes:], its[1:]
+        raise Undefined(f"the map of {name!r} is {own}, the {'image' if axes else 'table'} is {its}")
+
+
+def check_same_size(a: Tensor, b: Tensor) -> None:
+    """Raise Undefined unless two maps have as many values."""
+    if len(a) != len(b):
+        raise Undefined(f"one map has {len(a)} values and the other {len(b)}, so they cannot be compared")
+
+
 def pearson(a: Tensor, b: Tensor) -> float:
     """Pearson's r of two vectors, in [−1, 1].
 
     Raises:
         Undefined: one of them is constant.
     """
+    check_same_size(a, b)
     for v in (a, b):
         if len(v) < 2 or v.max() == v.min():
             raise Undefined("a map is the same everywhere, so it has no correlation")
@@ -73,6 +95,7 @@ def likeness(a: Tensor, b: Tensor) -> float:
     Raises:
         Undefined: one of them is constant there, or zero.
     """
+    check_same_size(a, b)
     a, b = a.abs(), b.abs()
     if not float(a.max()) > 0 or not float(b.max()) > 0:
         raise Undefined("a map is zero everywhere, so it is like no other")

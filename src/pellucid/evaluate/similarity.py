@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pellucid.core.attribution import Attribution
 from pellucid.errors import UsageError, nearest
-from pellucid.evaluate.maths import SLIGHT, heat, pearson, spearman, vector
+from pellucid.evaluate.maths import SLIGHT, check_same_size, heat, pearson, spearman, vector
 from pellucid.evaluate.undefined import Undefined
 
 Similarity = Literal["spearman", "pearson", "ssim"]
@@ -46,6 +46,7 @@ def alike(a: Attribution, b: Attribution, similarity: Similarity = "spearman", o
 
 def correlation(a: Tensor, b: Tensor, measure: Callable[[Tensor, Tensor], float], of: Of) -> float:
     """A correlation of two maps as vectors, where at least one of them is more than 1 % of its maximum."""
+    check_same_size(a, b)
     x, y = a.abs(), b.abs()
     _not_zero(x, y)
     seen = (x > SLIGHT * x.max()) | (y > SLIGHT * y.max())
@@ -68,6 +69,8 @@ def _ssim_of(a: Attribution, b: Attribution, of: Of) -> float:
     first, second = heat(a), heat(b)
     if not first:
         raise Undefined("structural similarity needs a map of an image")
+    if {k: m.shape for k, m in first.items()} != {k: m.shape for k, m in second.items()}:
+        raise Undefined("the two maps are on different grids, so they have no common structure")
     top_a, top_b = (max(float(m.abs().max()) for m in maps.values()) for maps in (first, second))
     if not top_a > 0 or not top_b > 0:
         raise Undefined("a map is zero everywhere, so it is like no other")

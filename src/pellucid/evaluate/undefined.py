@@ -10,3 +10,7 @@ class Undefined(PellucidError):  # noqa: N818, it is an answer more than a fault
 
     A metric lets it pass: :meth:`View.scores` turns it into NaN with the reason. It is never an answer of zero.
     """
+
+    def bare(self) -> Undefined:
+        """The same reason, to be kept or raised again: its traceback would keep all that was computed in memory."""
+        return Undefined(str(self))

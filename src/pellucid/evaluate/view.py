@@ -59,11 +59,13 @@ class View:
     @cached_property
     def heat(self) -> dict[str, Tensor]:
         """Every image map, channels summed, float64."""
+        maths.check_fits(self.attribution, self.case)
         return maths.heat(self.attribution)
 
     @cached_property
     def vector(self) -> Tensor:
         """All image maps as one float64 vector (the tables' where there are no images)."""
+        maths.check_fits(self.attribution, self.case)
         return maths.vector(self.attribution)
 
     @cached_property
@@ -132,7 +134,7 @@ class View:
         """Deletion and insertion by another plan: other units, fill or steps."""
         found = self.evidence.ranked(plan)[self.place]
         if isinstance(found, Undefined):
-            raise found
+            raise found.bare()
         return found
 
     @property

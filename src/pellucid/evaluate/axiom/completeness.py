@@ -49,6 +49,7 @@ class Completeness(Metric):
     def score(self, view: View) -> Score:
         """The relative error."""
         a, evidence = view.attribution, view.evidence
+        _ = view.vector  # refuses a map that is not finite or on another grid
         own = a.notes.get("expected") if self.baseline == "own" else None
         if isinstance(own, int | float):
             flat = torch.cat([m.flatten().double() for m in a.maps.values()])

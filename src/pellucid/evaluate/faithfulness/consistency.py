@@ -41,6 +41,7 @@ class Consistency(Metric):
     def score(self, view: View) -> Score:
         """The share."""
         found, place = view.evidence.signatures(view.place)
+        _ = view.vector  # refuses a map on another grid
         row = found.values[place]
         if row.max() == row.min():
             raise Undefined("the map is the same everywhere, so it has no strongest block")

@@ -40,5 +40,6 @@ class LabelSufficiency(Metric):
     def score(self, view: View) -> Score:
         """The share."""
         found, place = view.evidence.signatures(view.place)
+        _ = view.vector  # refuses a map on another grid
         alike = (found.distances[place] <= self.threshold).tolist()
         return share_of_same(found, place, alike, "a similar map")

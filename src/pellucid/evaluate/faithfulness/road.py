@@ -63,8 +63,9 @@ def road(view: View, percentages: Sequence[float], noise: float, on: Scale) -> S
     """:class:`Road` of one map."""
     found = removals(view.evidence, [q / 100 for q in percentages], noise)[view.place]
     if isinstance(found, Undefined):
-        raise found
-    most, least = found.on(on)
+        raise found.bare()
+    evidence = view.evidence
+    most, least = found.on(on, lambda: evidence.scorer.pick(evidence.ends(), evidence.column(view.place)))
     parts = [
         (name, float(q), float(v))
         for name, curve in (("most_relevant", most), ("least_relevant", least))

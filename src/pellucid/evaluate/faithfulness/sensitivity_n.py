@@ -57,9 +57,9 @@ class SensitivityN(OfUnits):
             try:
                 r = agreement(drawn.sums(mine), -scores, largest(scores))
             except Undefined as reason:
-                last = reason
+                last = reason.bare()
                 continue
             parts.append(("correlation", share, r))
         if not parts:
-            raise last
+            raise last.bare()
         return Score(sum(r for *_, r in parts) / len(parts), parts=tuple(parts))

@@ -48,7 +48,7 @@ class SoftMetric(Metric):
         """The picture seen through the map."""
         found = seen(view.evidence, self.filler)[view.place]
         if isinstance(found, Undefined):
-            raise found
+            raise found.bare()
         return found
 
     def drop(self, view: View) -> float:

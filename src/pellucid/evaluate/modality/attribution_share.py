@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from pellucid.core.metric import Metric, Score
@@ -61,5 +62,8 @@ class AttributionShare(Metric):
         missing = [name for name in wanted if name not in a.maps]
         if missing:
             raise Undefined(f"{a.method} makes no map for {', '.join(map(repr, missing))}")
-        _ = view.vector  # refuses maps that are not finite
+        _ = view.vector  # refuses maps that are not finite or on another grid
+        broken = [name for name in wanted if not torch.isfinite(a.maps[name]).all()]
+        if broken:
+            raise Undefined(f"the map of {', '.join(map(repr, broken))} has NaN or infinite values")
         return attribution_share({name: a.maps[name] for name in wanted}, self.form)

@@ -34,6 +34,7 @@ class LabelRandomisation(Metric):
     def score(self, view: View) -> Score:
         """Similarity to the map of the model that was trained on shuffled labels."""
         evidence, clean = view.evidence, view.attribution
+        _ = view.vector  # refuses a map that is not finite or on another grid
         engine = evidence.shuffled_engine
         alike(clean, clean, self.similarity)  # a map that is like nothing is not made again
         (made,) = evidence.remade("shuffled", view.place, engine, [evidence.case])

@@ -46,7 +46,7 @@ class Layerwise(Metric):
 
     def score(self, view: View) -> Score:
         """The mean over the layers; the layers are its parts."""
-        evidence = view.evidence
+        evidence, _ = view.evidence, view.vector  # refuses a map that is not finite or on another grid
         what, remake = self.remaker(evidence)
 
         def make() -> list[Curve | Undefined]:
@@ -55,5 +55,5 @@ class Layerwise(Metric):
 
         found = evidence.once(("layerwise", what, self.order, self.layers, self.similarity), make)[view.place]
         if isinstance(found, Undefined):
-            raise found
+            raise found.bare()
         return found.score(self.over)

@@ -55,5 +55,5 @@ class ParameterRandomisation(Metric):
 
         found = evidence.once(("draws", self.draws), make)[view.place]
         if isinstance(found, Undefined):
-            raise found
+            raise found.bare()
         return found.score()

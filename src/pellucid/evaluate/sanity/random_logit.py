@@ -74,6 +74,7 @@ class RandomLogit(Metric):
         evidence, place = view.evidence, view.place
         classes = others(evidence, place)[: 1 if self.other == "random" else None]
         clean = view.attribution
+        _ = view.vector  # refuses a map that is not finite or on another grid
         alike(clean, clean, self.similarity, self.of)  # a map that is like nothing is not compared
         name = evidence.engine.predictor.class_name
         parts: list[tuple[str, float, float]] = []

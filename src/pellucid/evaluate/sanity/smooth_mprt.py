@@ -23,8 +23,8 @@ from pellucid.evaluate.shared.cascade import Remake, Step
 
 def mean_map(maps: list[Attribution]) -> Attribution:
     """The mean of several maps of one case, pixel by pixel."""
-    names = maps[0].maps
-    return maps[0].replace(maps={name: torch.stack([a.maps[name] for a in maps]).mean(0) for name in names})
+    mean = {name: torch.stack([a.maps[name] for a in maps]).mean(0, dtype=torch.double) for name in maps[0].maps}
+    return maps[0].replace(maps={name: m.float() for name, m in mean.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

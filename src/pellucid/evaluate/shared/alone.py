@@ -25,7 +25,7 @@ def alone(evidence: Evidence, plan: Plan) -> tuple[Tensor, Tensor]:
 
     def make() -> Tensor:
         at = units.to(evidence.engine.device)
-        filled = evidence.filled_with(plan.fill or evidence.fill)
+        filled = evidence.stand_in(plan.fill or evidence.fill)
         return evidence.scorer.run(count, evidence.scorer.blend(lambda i: at != i.to(at.device)[:, None], filled))
 
     return units, evidence.once(("alone", plan), make)
@@ -94,7 +94,7 @@ def without_regions(evidence: Evidence, names: Sequence[str]) -> tuple[list[str]
                 kept[row, places[k].to(kept.device)] = False
             return kept
 
-        return called, places, scorer.run(len(called), scorer.blend(keep, evidence.filled))
+        return called, places, scorer.run(len(called), scorer.blend(keep, evidence.stand_in(evidence.fill)))
 
     return evidence.once(("without regions", *names), make)
 

@@ -126,7 +126,7 @@ def curves(count: int, models: Iterable[Step], remake: Remake, compare: Compare)
             compare(clean[place], clean[place])
             parts[place], reasons[place] = [], []
         except Undefined as reason:
-            found[place] = reason
+            found[place] = reason.bare()
     for step in models if parts else ():
         for place, values in parts.items():
             try:

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
-from pellucid.evaluate.maths import heat
+from pellucid.evaluate.maths import check_fits, heat
 from pellucid.evaluate.shared.plan import unit_means
 from pellucid.evaluate.shared.scorer import Scorer
 from pellucid.evaluate.undefined import Undefined
 
 Scale = Literal["auto", "probability", "normalised"]
 SCALES = ("auto", "probability", "normalised")
+STILL = 1e-6  # of a probability, in single precision
 TINY, FLOOR = 1e-5, 1e-2  # differences under TINY of a score (of FLOOR, if it is smaller) are rounding
 
 
@@ -50,19 +51,21 @@ class Curves:
         """Deletion and insertion on a scale that can be compared across cases.
 
         ``"probability"``: of the explained class, in [0, 1], as in the original (petsiuk2018rise); it needs no
-        division, so it exists for every case. ``"normalised"``: ``(s − f(fill)) / (f(x) − f(fill))``, 1 for the
-        picture and 0 for the fill; a regression's score and a sum of logits have units of their own, and without
-        it one large organ or one old patient would outweigh the rest. It is cut off at 0 and 1: a half-empty picture
-        on which the model says more than on the picture itself, as speckled ones often do, is no better evidence.
-        With ``cut=False`` it is not, for what asks of the steps of a curve whether they rise. ``"auto"``: the
-        probability for a classification, normalised otherwise.
+        division, so it exists for every case in which it moves at all. ``"normalised"``:
+        ``(s − f(fill)) / (f(x) − f(fill))``, 1 for the picture and 0 for the fill; a regression's score and a sum of
+        logits have units of their own, and without it one large organ or one old patient would outweigh the rest. It
+        is cut off at 0 and 1: a half-empty picture on which the model says more than on the picture itself, as
+        speckled ones often do, is no better evidence. With ``cut=False`` it is not, for what asks of the steps of a
+        curve whether they rise. ``"auto"``: the probability for a classification, normalised otherwise.
 
         Raises:
-            Undefined: a probability of something that has none; a picture that says no more than its fill.
+            Undefined: a probability of something that has none, or that is the same all along; a picture that says no
+                more than its fill.
         """
         if scale == "probability" or (scale == "auto" and self.probability is not None):
             if self.probability is None:
                 raise Undefined("only a classification has the probability of a class; use on='normalised'")
+            check_moves(self.probability)
             return self.probability[0], self.probability[1]
         whole, empty = float(self.deletion[0]), float(self.insertion[0])
         gap(whole, empty, classify=self.probability is not None)
@@ -81,6 +84,23 @@ class Curves:
         """
         deletion, insertion = self.on(scale, cut=cut)
         return insertion.flip(0), deletion.flip(0)
+
+
+def flat(probability: Tensor) -> bool:
+    """Whether probabilities are the same but for rounding."""
+    return float(probability.max() - probability.min()) <= STILL
+
+
+def check_moves(probability: Tensor) -> None:
+    """Raise Undefined where the model gives the class one probability whatever is taken away.
+
+    A curve that never moves would be a perfect score for what should not fall and the worst for what should.
+    """
+    if flat(probability):
+        raise Undefined(
+            f"the model gives the class the same probability ({float(probability.max()):.4g}) whatever is taken away: "
+            "nothing to tell maps apart by; on='normalised' reads its score"
+        )
 
 
 def gap(whole: float, empty: float, *, classify: bool) -> float:
@@ -135,7 +155,7 @@ def curves(
         try:
             values, known = evidence_for(scorer, a, columns[i], ends)
         except Undefined as reason:
-            found[i] = reason
+            found[i] = reason.bare()
             continue
         strength, there = unit_means(values, units), unit_means(known, units) > 0
         ranked[i] = ranks(torch.where(there, strength, torch.full_like(strength, -torch.inf)), permutation)[units]
@@ -162,6 +182,7 @@ def evidence_for(
     Raises:
         Undefined: see :meth:`Scorer.join`.
     """
+    check_fits(a, scorer.problem.cases[0])
     values, known = scorer.join(heat(a), a.method)
     if a.signed and not scorer.classify:
         whole, empty = ends()[:, column].tolist()

@@ -106,7 +106,7 @@ def random_subsets(evidence: Evidence, plan: Plan, count: int, size: int | float
             kept = ~torch.stack([sets.inside(k) for k in index.tolist()]).to(device)
             return kept if of is None else kept[:, of]
 
-        filled = evidence.filled_with(plan.fill or evidence.fill)
+        filled = evidence.stand_in(plan.fill or evidence.fill)
         scores = evidence.scorer.run(count, evidence.scorer.blend(keep, filled))
         return Drawn(scores, lambda values: sets.sums(values if of is None else unit_sums(values, units)))
 
@@ -126,6 +126,7 @@ def random_boxes(evidence: Evidence, count: int, side: int | None = None) -> Dra
     """
     _units(evidence, Plan())
     scorer = evidence.scorer
+    _ = evidence.stand_in(evidence.fill)
 
     def make() -> Drawn:
         rng = _rng(evidence, f"boxes {side}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pellucid.evaluate.shared.curves import Scale, evidence_for, gap, normalised, ranks
+from pellucid.evaluate.shared.curves import Scale, check_moves, evidence_for, flat, gap, normalised, ranks
 from pellucid.evaluate.shared.impute import impute, neighbourhood
 from pellucid.evaluate.undefined import Undefined
 
@@ -25,17 +25,20 @@ class Removal:
         shares: of the pixels, P of them.
         most, least: ``(P,)`` the explained scalar with the most, and the least, relevant share imputed.
         probability: ``(2, P)`` of the explained class, most then least; None unless a classification.
-        ends: ``f(x)`` and ``f(fill)``, for the normalised scale.
     """
 
     shares: tuple[float, ...]
     most: Tensor
     least: Tensor
     probability: Tensor | None
-    ends: Callable[[], tuple[float, float]]
 
-    def on(self, scale: Scale = "auto") -> tuple[Tensor, Tensor]:
+    def on(self, scale: Scale, ends: Callable[[], tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
         """Most and least relevant first, on a scale of :meth:`Curves.on`.
+
+        Args:
+            scale: which.
+            ends: gives the scores ``(2,)`` of the case and of its fill and, for a classification, the probabilities;
+                asked where they are needed.
 
         Raises:
             Undefined: a probability of something that has none; a picture that says no more than its fill.
@@ -43,8 +46,11 @@ class Removal:
         if scale == "probability" or (scale == "auto" and self.probability is not None):
             if self.probability is None:
                 raise Undefined("only a classification has the probability of a class; use on='normalised'")
+            if flat(self.probability):
+                _, p = ends()
+                check_moves(self.probability if p is None else torch.cat([self.probability.flatten(), p]))
             return self.probability[0], self.probability[1]
-        whole, empty = self.ends()
+        whole, empty = ends()[0].tolist()
         gap(whole, empty, classify=self.probability is not None)
         return normalised(self.most, whole, empty), normalised(self.least, whole, empty)
 
@@ -75,12 +81,14 @@ def _joined(shares: tuple[float, ...], runs: list[tuple[Removal | Undefined, int
     p = [r.probability[:, n] for r, n in parts if r.probability is not None]
     return Removal(
         shares, torch.stack([r.most[n] for r, n in parts]), torch.stack([r.least[n] for r, n in parts]),
-        torch.stack(p, 1) if p else None, parts[0][0].ends,
+        torch.stack(p, 1) if p else None,
     )  # fmt: skip
 
 
 def _removals(evidence: Evidence, shares: tuple[float, ...], noise: float) -> list[Removal | Undefined]:
     scorer, columns, p = evidence.scorer, evidence.columns, len(shares)
+    if scorer.pixels == 1:
+        return [Undefined("the picture is one pixel, which has no surroundings") for _ in evidence.maps]
     found: dict[int, Removal | Undefined] = {}
     ranked: dict[int, Tensor] = {}
     permutation = torch.randperm(scorer.pixels, generator=torch.Generator().manual_seed(evidence.seed))
@@ -89,7 +97,7 @@ def _removals(evidence: Evidence, shares: tuple[float, ...], noise: float) -> li
             values, known = evidence_for(scorer, a, columns[i], evidence.ends)
             ranked[i] = ranks(torch.where(known, values, torch.full_like(values, -torch.inf)), permutation)
         except Undefined as reason:
-            found[i] = reason
+            found[i] = reason.bare()
     if ranked:
         keys = {i: r.numpy().tobytes() for i, r in ranked.items()}
         place = {key: n for n, key in enumerate(dict.fromkeys(keys.values()))}
@@ -99,8 +107,7 @@ def _removals(evidence: Evidence, shares: tuple[float, ...], noise: float) -> li
         for i, key in keys.items():
             (most, p_most), (least, p_least) = (scorer.pick(scores[place[key], side], columns[i]) for side in (0, 1))
             both = None if p_most is None or p_least is None else torch.stack([p_most, p_least])
-            ends = lambda c=columns[i]: tuple(evidence.ends()[:, c].tolist())  # noqa: E731
-            found[i] = Removal(shares, most, least, both, ends)
+            found[i] = Removal(shares, most, least, both)
     return [found[i] for i in range(len(evidence.maps))]
 
 

@@ -58,7 +58,7 @@ def coherency(evidence: Evidence, place: int, fill: Fill | None = None) -> float
     fill = fill or evidence.fill
     found = seen(evidence, fill)[place]
     if isinstance(found, Undefined):
-        raise found
+        raise found.bare()
     (again,) = evidence.remade(("seen", fill), place, evidence.engine, [_case(evidence, found.weight, fill)])
     ends = lambda: evidence.ends(fill)  # noqa: E731
     values, _ = evidence_for(evidence.scorer, again, evidence.column(place), ends)
@@ -73,7 +73,7 @@ def _seen(evidence: Evidence, fill: Fill) -> list[Seen | Undefined]:
         try:
             weights[i] = _weight(evidence_for(scorer, a, columns[i], lambda: evidence.ends(fill))[0])
         except Undefined as reason:
-            found[i] = reason
+            found[i] = reason.bare()
     if weights:
         stacked = torch.stack(list(weights.values()))
         scores = scorer.run(len(stacked), lambda index: _blended(evidence, stacked[index], fill))
