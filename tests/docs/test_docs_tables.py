@@ -152,6 +152,9 @@ def test_verdicts_and_thresholds_are_those_of_the_code():
         method="saliency",
     )
     assert set(by_name(tables(text_of(page))[0], "verdict")) == set(a.checks)
+    (said,) = re.findall(r"for methods that promise additivity only \((.*?)\); (.*?) keeps", text_of(page).replace("\n", " "))
+    for names, promise in zip(said, ("exact", "expected")):
+        assert set(code(names)) == {n for n, c in EXPLAINERS.items() if c.complete == promise}
     documented = {k: code(r["default"])[0] for k, r in by_name(tables(section(page, "Thresholds"))[0], "threshold").items()}
     assert documented == {f.name: str(f.default) for f in dataclasses.fields(Thresholds)}
 
