@@ -152,3 +152,31 @@ def test_what_is_missing_is_named():
     with pytest.raises(UsageError, match="at least 1"):
         compare(table({"m": np.arange(3.0)}), n_boot=0)
     assert len(compare(table({"m": np.arange(3.0)}).iloc[:0])) == 0
+
+
+def test_the_same_but_for_rounding_is_a_tie():
+    """Two ways to the same maps: ten patients in whom one of them is larger in the ninth digit."""
+    base = np.linspace(0.2, 0.8, 10)
+    found = compare(table({"m": base * (1 + 1e-9), "random": base}))
+    m = row(found, "m")
+    assert (m.difference, m.difference_low, m.difference_high, m.p) == (0, 0, 0, 1)
+    assert not m.better_than_random and m["rank"] == row(found, "random")["rank"] == 1
+
+
+@pytest.mark.parametrize("patients", [2, 4, 5])
+def test_few_patients_are_not_told_from_chance(patients):
+    """All on the better side, as four patients of two equal methods are once in eight times."""
+    base = np.linspace(0.2, 0.4, patients)
+    m = row(compare(table({"m": base + 0.3, "random": base})), "m")
+    assert np.isfinite(m.difference_low) and np.isfinite(m.low)
+    if patients < 5:
+        assert pd.isna(m.better_than_random) and m.note == f"{patients} patients: too few to tell from chance"
+    else:
+        assert m.better_than_random and m.note == ""
+    assert m.p >= 2 / 2**patients
+
+
+def test_all_equal():
+    found = compare(table({"m": np.full(6, 0.5), "n": np.full(6, 0.5), "random": np.full(6, 0.5), "edge": np.full(6, 0.5)}))
+    assert (found["rank"] == 1).all() and found.p.dropna().eq(1).all() and not found.better_than_random.fillna(False).any()
+    assert (found.low == 0.5).all() and (found.high == 0.5).all()

@@ -12,9 +12,11 @@ from scipy.stats import wilcoxon
 
 from pellucid.core.metric import METRICS
 from pellucid.errors import UsageError
+from pellucid.evaluate.cohort.blocks import ROUNDING, levels
 from pellucid.evaluate.run import base_name
 
 NEEDED = ("case", "method", "metric", "value")
+FEWEST = 5  # patients: of fewer, all may lie on one side of chance by chance (of four, once in eight times)
 COLUMNS = [
     "metric", "method", "mean", "low", "high", "n", "groups", "undefined", "direction", "rank", "difference",
     "difference_low", "difference_high", "better_than_random", "control", "p", "note",
@@ -41,8 +43,8 @@ def compare(
         One row per metric and method, by metric and rank: ``mean``; ``low``, ``high`` (95 %); ``n`` cases and
         ``groups`` behind it; ``undefined``, cases without a value; ``direction``; ``rank`` among all methods, 1 the
         best (by mean); ``difference`` from the first control with its interval; ``better_than_random``, whether that
-        interval lies on the better side of zero (missing where there is no direction, no such control or no
-        interval); ``control`` and ``p``: two-sided Wilcoxon signed-rank test over patients against the better of the
+        interval lies on the better side of zero (missing where there is no direction, no such control, no interval
+        or fewer than 5 patients); ``control`` and ``p``: two-sided Wilcoxon signed-rank test over patients against the better of the
         controls, Holm-corrected over the methods of the metric; ``note``: why something is missing.
 
     Raises:
@@ -88,19 +90,23 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
         }  # fmt: skip
         chance = controls[0] if controls else ""
         if chance in names and name != chance:
-            gap = values[:, j] - values[:, names.index(chance)]
+            gap = _gap(values[:, j], values[:, names.index(chance)])
             low, high, _ = _interval(gap, groups, draws)
             row |= {"difference": _mean(gap), "difference_low": low, "difference_high": high}
-            if np.isfinite(low) and direction != "none":
+            both = len(np.unique(groups[np.isfinite(gap)]))
+            if np.isfinite(low) and direction != "none" and both >= FEWEST:
                 row["better_than_random"] = bool(low > 0 if sign > 0 else high < 0)
+            elif np.isfinite(low) and direction != "none":
+                row["note"] = note or f"{both} patients: too few to tell from chance"
         found.append(row)
     frame = pd.DataFrame(found).assign(control="", p=np.nan)
-    frame["rank"] = (-sign * frame["mean"]).rank(method="min")
+    places = pd.Series(levels(-sign * mean)).where(np.isfinite(sign * mean))
+    frame["rank"] = places.rank(method="min")
     rivals = [j for j, n in enumerate(names) if n in controls and np.isfinite(mean[j])]
     if rivals and direction != "none":
         best = max(rivals, key=lambda j: sign * mean[j])
         tested = [j for j, n in enumerate(names) if n not in controls]
-        p = np.array([_paired(values[:, j] - values[:, best], groups) for j in tested])
+        p = np.array([_paired(_gap(values[:, j], values[:, best]), groups) for j in tested])
         frame.loc[tested, "p"] = holm(p)
         frame.loc[tested, "control"] = names[best]
     return frame.sort_values(["rank", "method"], kind="stable")
@@ -109,6 +115,11 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def _gap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``a − b``; 0 where they are the same but for rounding, of whose sign a test by ranks would make much."""
+    return np.where(np.isclose(a, b, rtol=ROUNDING, atol=0), 0.0, a - b)
 
 
 def _interval(
