@@ -19,6 +19,7 @@ from rich.console import Console
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
+import pages
 from pellucid.cli import app
 from pellucid.errors import UsageError
 from pellucid.report import build_report
@@ -52,6 +53,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_recipe(
         small(), folder, quiet=True, console=QUIET, final={"report": lambda r: build_report(r.folder)}
     )  # fmt: skip
+
+
+def test_the_columns_are_those_of_the_page(done: Run) -> None:
+    (rows,) = pages.tables(pages.section("docs/reference-run-folder.md", "Tables"))
+    said = {pages.code(row["table"])[0]: row["columns"] for row in rows}
+    seen = 0
+    for name, columns in said.items():
+        path = done.folder / name
+        if path.is_file():
+            real = {c for c in pd.read_parquet(path).columns if not c.startswith("meta_")}
+            assert {"task"} | {c for c in pages.code(columns) if c != "meta_…"} == real, name
+            seen += 1
+    assert seen >= 18
 
 
 def test_a_run_leaves_everything_behind(done: Run) -> None:
