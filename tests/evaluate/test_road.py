@@ -78,6 +78,21 @@ def test_a_large_picture_is_solved_step_by_step(monkeypatch):
     np.testing.assert_allclose(impute(x, removed, neighbourhood((20, 20))), direct, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_scattered_pixels_are_settled_step_by_step(monkeypatch, channels):
+    rng = np.random.default_rng(4)
+    x, system = 1000 + rng.random((channels, 90, 90)), neighbourhood((90, 90))
+    removed = rng.random((90, 90)) < 0.7
+    asked = []
+    settled = module._settled
+    monkeypatch.setattr(module, "_settled", lambda *a: asked.append(1) or settled(*a))
+    quick = impute(x, removed, system)
+    assert asked == [1]
+    monkeypatch.setattr(module, "SHALLOW", 0.0)
+    np.testing.assert_allclose(quick, impute(x, removed, system), atol=5e-6)
+    assert asked == [1]
+
+
 def test_a_smooth_hole_in_a_volume_is_filled():
     ramp = np.add.outer(np.add.outer(np.arange(12.0), 2 * np.arange(10.0)), 3 * np.arange(8.0))[None]
     hole = np.zeros((12, 10, 8), bool)

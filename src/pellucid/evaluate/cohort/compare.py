@@ -43,9 +43,9 @@ def compare(
         One row per metric and method, by metric and rank: ``mean``; ``low``, ``high`` (95 %); ``n`` cases and
         ``groups`` behind it; ``undefined``, cases without a value; ``direction``; ``rank`` among all methods, 1 the
         best (by mean); ``difference`` from the first control with its interval; ``better_than_random``, whether that
-        interval lies on the better side of zero (missing where there is no direction, no such control, no interval
-        or fewer than 5 patients); ``control`` and ``p``: two-sided Wilcoxon signed-rank test over patients against the better of the
-        controls, Holm-corrected over the methods of the metric; ``note``: why something is missing.
+        interval lies on the better side of zero (missing where there is no direction, no such control, no interval or
+        fewer than 5 patients); ``control`` and ``p``: two-sided Wilcoxon signed-rank test over patients against the
+        better of the controls, Holm-corrected over the methods of the metric; ``note``: why something is missing.
 
     Raises:
         UsageError: a column is missing, or ``n_boot`` is under 1.
