@@ -188,12 +188,12 @@ def test_killed_and_resumed_gives_the_same_scores(done: Run, tmp_path: Path) -> 
     """``kill -9`` in the middle of the evaluation; ``--resume`` must end with the numbers of the unbroken run."""
     folder = tmp_path / "run"
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = sys.argv[1].split('|')\n"
         "from test_run import small, QUIET\n"
         "from pellucid.study.run import run_recipe\n"
         "run_recipe(small(), sys.argv[2], resume=True, quiet=True, console=QUIET)\n"
     )
-    call = [sys.executable, "-c", script, str(Path(__file__).parent), str(folder)]
+    call = [sys.executable, "-c", script, "|".join(str(p) for p in Path(__file__).parents[:2]), str(folder)]
     # As many threads as the unbroken run had: a sum over two threads rounds differently from a sum over one.
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(call, env=environment)
