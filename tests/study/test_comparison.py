@@ -176,3 +176,12 @@ def test_a_note_names_the_metrics_and_the_methods_that_it_is_about():
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["metric", "method", "note"])
     assert list(notes(table)) == [f"{nothing} (a): dice, iou", f"{nothing} (all methods): msfi"]
+
+
+def test_few_patients_tell_nothing_from_chance(tmp_path: Path) -> None:
+    text = printed(run_with(tmp_path, scores(n=4)))
+    assert "better than random:" not in text
+    assert "worse:" not in text
+    assert "+ [" not in text
+    assert "− [" not in text
+    assert "4 patients: too few to tell from chance" in text

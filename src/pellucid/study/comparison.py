@@ -104,7 +104,7 @@ def chance(table: pd.DataFrame) -> Iterator[str]:
     """A line per metric of faithfulness and plausibility: which methods are better than a random map, which worse."""
     for metric, own in table.groupby("metric", sort=False):
         direction, question = about(str(metric))
-        rows = own[~own["method"].isin(CONTROLS) & own["difference_low"].notna()]
+        rows = own[~own["method"].isin(CONTROLS) & own["better_than_random"].notna()]  # five patients or more
         if question not in AGAINST or direction == "none" or not len(rows):
             continue
         better = list(rows.loc[rows["better_than_random"].fillna(False).astype(bool), "method"])
@@ -133,7 +133,8 @@ def _cell(row: dict[Any, Any] | None) -> str:
         return "–"
     low, high = row["difference_low"], row["difference_high"]
     star = ""
-    if about(str(row["metric"]))[1] in AGAINST and pd.notna(low) and (low > 0 or high < 0):
+    told = pd.notna(row["better_than_random"]) and (low > 0 or high < 0)
+    if about(str(row["metric"]))[1] in AGAINST and told:
         star = "+" if (low > 0) == (row["direction"] == "higher") else "−"
     interval = "" if pd.isna(row["low"]) else f" [{_number(row['low'])}, {_number(row['high'])}]"
     return f"{_number(row['mean'])}{star}{interval}"
