@@ -44,6 +44,19 @@ def alike(a: Attribution, b: Attribution, similarity: Similarity = "spearman", o
     return correlation(vector(a), vector(b), {"spearman": spearman, "pearson": pearson}[similarity], of)
 
 
+def check_likeable(a: Attribution, similarity: Similarity = "spearman", of: Of = "magnitudes") -> None:
+    """Raise Undefined if a map is not even like itself, without ranking it."""
+    if similarity == "ssim":
+        alike(a, a, similarity, of)
+        return
+    v = vector(a)
+    size = v.abs()
+    _not_zero(size)
+    seen = (size if of == "magnitudes" else v)[size > SLIGHT * size.max()]
+    if len(seen) < 2 or seen.max() == seen.min():
+        raise Undefined("a map is the same everywhere, so it has no correlation")
+
+
 def correlation(a: Tensor, b: Tensor, measure: Callable[[Tensor, Tensor], float], of: Of) -> float:
     """A correlation of two maps as vectors, where at least one of them is more than 1 % of its maximum."""
     check_same_size(a, b)

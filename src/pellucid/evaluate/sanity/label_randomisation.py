@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pellucid.core.metric import Metric, Score
-from pellucid.evaluate.similarity import Similarity, alike, check_similarity
+from pellucid.evaluate.similarity import Similarity, alike, check_likeable, check_similarity
 from pellucid.evaluate.view import View
 
 
@@ -36,6 +36,6 @@ class LabelRandomisation(Metric):
         evidence, clean = view.evidence, view.attribution
         _ = view.vector  # refuses a map that is not finite or on another grid
         engine = evidence.shuffled_engine
-        alike(clean, clean, self.similarity)  # a map that is like nothing is not made again
+        check_likeable(clean, self.similarity)  # a map that is like nothing is not made again
         (made,) = evidence.remade("shuffled", view.place, engine, [evidence.case])
         return Score(alike(clean, made, self.similarity))

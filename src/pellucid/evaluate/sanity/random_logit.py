@@ -25,7 +25,7 @@ from pellucid.core.target import Bound
 from pellucid.errors import UsageError
 from pellucid.evaluate.evidence import Evidence
 from pellucid.evaluate.shared.cascade import Curve
-from pellucid.evaluate.similarity import Of, Similarity, alike, check_similarity
+from pellucid.evaluate.similarity import Of, Similarity, alike, check_likeable, check_similarity
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
 
@@ -75,7 +75,7 @@ class RandomLogit(Metric):
         classes = others(evidence, place)[: 1 if self.other == "random" else None]
         clean = view.attribution
         _ = view.vector  # refuses a map that is not finite or on another grid
-        alike(clean, clean, self.similarity, self.of)  # a map that is like nothing is not compared
+        check_likeable(clean, self.similarity, self.of)  # a map that is like nothing is not compared
         name = evidence.engine.predictor.class_name
         parts: list[tuple[str, float, float]] = []
         reasons: list[str] = []
