@@ -71,10 +71,11 @@ def test_random_certainties_give_a_half_and_their_intervals_hold_it():
 
 
 def test_the_bootstrap_draws_patients():
-    """Every patient's cases are alike: twenty cases of ten patients say as much as ten, and the interval is as wide."""
-    values, correct = drawn(10, seed=2)
+    """Every patient's cases are alike: eighty cases of forty patients say as much as forty, and the interval is as wide."""
+    values, correct = drawn(40, seed=2)
     once = error_detector(values, correct, n_boot=500)
-    twice = error_detector(np.tile(values, 2), np.tile(correct, 2), [*range(10), *range(10)], n_boot=500)
+    patients = [f"p{i:02}" for i in range(40)]  # in the order of their numbers, so that the draws are the same
+    twice = error_detector(np.tile(values, 2), np.tile(correct, 2), patients * 2, n_boot=500)
     apart = error_detector(np.tile(values, 2), np.tile(correct, 2), n_boot=500)
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
     assert apart.high - apart.low < 0.9 * (twice.high - twice.low)
@@ -162,3 +163,10 @@ def test_detect_takes_what_it_is_given_and_says_what_is_missing():
     with pytest.raises(UsageError, match="no column 'value'"):
         detect(scores.drop(columns="value"), correct)
     assert len(detect(scores.drop(columns="group"), correct, n_boot=20).detector) == 4
+
+
+def test_a_few_errors_give_no_interval_and_no_overlap_is_said():
+    few = error_detector([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.1], [True] * 6 + [False], n_boot=100)
+    assert few.auroc == 1 and math.isnan(few.low) and "too few patients (1)" in few.note
+    apart = error_detector(np.arange(12.0), np.arange(12) > 5, n_boot=100)
+    assert (apart.low, apart.high) == (1, 1) and "do not overlap" in apart.note

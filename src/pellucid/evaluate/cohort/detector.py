@@ -24,6 +24,7 @@ NEEDED = ("case", "method", "metric", "value")
 COLUMNS = ["metric", "method", "n", "wrong", "auroc", "low", "high", "p", "aurc", "e_aurc", "note"]
 CURVE = ["metric", "method", "coverage", "risk"]
 AT_ONCE = 4_000_000  # weights of a bootstrap held at a time
+FEWEST = 5  # patients with a right one, and with a wrong one, for an interval
 
 Array = NDArray[np.float64]
 
@@ -89,7 +90,8 @@ def error_detector(
         seed: of the draws.
 
     Returns:
-        NaN and a note where there is no wrong prediction, or no right one; no interval with one patient.
+        NaN and a note where there is no wrong prediction, or no right one; no interval where fewer than 5 patients have
+        a right one or a wrong one.
 
     Raises:
         UsageError: lengths that differ, no direction, ``correct`` that is not yes or no, or ``n_boot`` under 1.
@@ -218,6 +220,9 @@ def _interval(
     many = int(owner.max()) + 1
     if many < 2:
         return float("nan"), float("nan"), "one patient only: no interval"
+    fewest = min(len(np.unique(owner[right])), len(np.unique(owner[~right])))
+    if fewest < FEWEST:
+        return float("nan"), float("nan"), f"right or wrong predictions of too few patients ({fewest}): no interval"
     rng = np.random.default_rng(seed)
     chunks = _chunks(n_boot, max(1, AT_ONCE // len(right)))
     drawn = (rng.multinomial(many, np.full(many, 1 / many), size=size) for size in chunks)
@@ -226,7 +231,8 @@ def _interval(
     if len(usable) < n_boot / 2:
         return float("nan"), float("nan"), "right or wrong predictions of too few patients: no interval"
     low, high = np.quantile(usable, [0.025, 0.975])
-    return float(low), float(high), ""
+    alone = "the values do not overlap, so the bootstrap gives the interval no width" if low == high else ""
+    return float(low), float(high), alone
 
 
 def _chunks(total: int, size: int) -> Iterator[int]:
