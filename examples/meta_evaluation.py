@@ -5,7 +5,7 @@ added up. So the contribution of every pixel is known exactly (``g(x_i) − g(fi
 Shapley allow), for the model as it is and for one with random weights. The signal is a bright lesion in both pictures,
 of which the first counts more; dark discs with sharp edges distract.
 
-    python examples/meta_evaluation.py [--cases 16] [--write docs/explanation-meta-evaluation.md]
+    python examples/meta_evaluation.py [--cases 8] [--write docs/explanation-meta-evaluation.md]
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer
 
 KINDS = ("oracle", "occlusion", "random")
+MISSING = {"shuffled": "a model trained on shuffled labels", "cohort": "other cases"}  # what is not given to them here
 START, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
@@ -95,8 +96,11 @@ def oracle(
         maps = {}
         for name, part in (("a", net.a), ("b", net.b)):
             x = case.inputs[name][None]
+            mean, sd = engine.predictor.normalise.get(name, (torch.zeros(1), torch.ones(1)))
+            shown = [(v - mean.view(1, -1, *[1] * (x.ndim - 2))) / sd.view(1, -1, *[1] * (x.ndim - 2))
+                     for v in (x, torch.full_like(x, float(x.mean())))]  # fmt: skip
             with torch.no_grad():
-                maps[name] = (part(x) - part(torch.full_like(x, float(x.mean()))))[:, bound[0].index]
+                maps[name] = (part(shown[0]) - part(shown[1]))[:, bound[0].index]
         total = sum(float(m.sum()) for m in maps.values())
         k = bound[0].index
         described = {"kind": "class", "k": k, "on": "logit", "index": k, "label": bound[0].label}
@@ -113,7 +117,7 @@ def values(shape: tuple[int, ...], cases: int, metrics: Sequence[str]) -> pd.Dat
     )  # fmt: skip
     side = min(shape)
     target = ClassScore(1)
-    occlusion = as_explainer("occlusion", {"window": max(3, side // 6), "stride": max(1, side // 12), "fill": "mean"})
+    occlusion = as_explainer("occlusion", {"window": max(4, side // 6), "stride": max(2, side // 12), "fill": "mean"})
     makers = [oracle, reexplain(occlusion, target, 0, seed=0), reexplain(as_explainer("random"), target, 0, seed=0)]
     rows = []
     for seed in range(cases):
@@ -142,7 +146,8 @@ def judge(table: pd.DataFrame) -> pd.DataFrame:
         row |= {k: wide[k].mean() for k in KINDS}
         if wide.notna().all(axis=1).sum() < 2:
             reason = rows.loc[rows["value"].isna(), "reason"].iloc[0]
-            found.append({**row, "order": f"undefined here: {reason}"})
+            what = [n for n in cls.needs if n in MISSING]
+            found.append({**row, "order": f"needs {MISSING[what[0]]}" if what else f"undefined here: {reason}"})
             continue
         if cls.direction == "none":
             found.append({**row, "order": "has no better or worse"})
@@ -180,12 +185,12 @@ def page(flat: pd.DataFrame, volume: pd.DataFrame) -> str:
 def main() -> None:
     """Measure, print, and write the table into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=16)
+    parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--write", type=Path, default=None, help="a page with the marks of the table in it")
     parser.add_argument("--metrics", nargs="*", default=None)
     options = parser.parse_args()
     names = options.metrics or [n for n, c in METRICS.items() if c.question != "cost"]
-    found = [judge(values(shape, options.cases, names)) for shape in ((36, 36), (14, 14, 14))]
+    found = [judge(values(shape, options.cases, names)) for shape in ((32, 32), (12, 12, 12))]
     text = page(*found)
     print(text)
     if options.write:

@@ -230,7 +230,7 @@ def test_forty_measures_go_into_tables_that_fit_with_the_questions_apart(tmp_pat
     assert [len(t["columns"]) for t in groups[0]["tables"]] == [7, 2]
     found = Page(build_report(other.folder).read_text())
     assert found.wrong == []
-    assert "6 more measures of faithfulness count towards the verdict" in found.words
+    assert "6 more deciding measures of faithfulness count towards the verdict" in found.words
     assert all(f"measure {q} 3" in found.words for q in questions)
 
 

@@ -104,6 +104,8 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
     if volume:
         methods = [{m: {"side": 16}} if m == "feature_ablation" else m for m in methods]
     metrics = METRICS + (OF_INPUTS if len(s["inputs"]) > 1 else [])
+    if s.get("features"):  # MSFI asks where in every picture the evidence lies; a table has no place
+        metrics.remove("msfi")
     thresholds: dict[str, float] = {}
     if not full:  # every re-explanation costs as much as the map: one noisy copy, and no jitter
         metrics.remove("max_sensitivity")
