@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
@@ -210,7 +210,7 @@ class Evidence:
         for name in self.controls:
             mine = [i for i, a in enumerate(self.maps) if a.method == name and self.columns[i] == column]
             curves = self.ranked()[mine[0]] if mine else self.once(
-                ("control", name, column), lambda n=name: self._control(n, place)  # type: ignore[misc]
+                ("control", name, column), partial(self._control, name, place)
             )  # fmt: skip
             if isinstance(curves, Undefined):
                 raise curves.bare()

@@ -11,7 +11,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.verdict import Verdict, not_tested
 from pellucid.evaluate.evidence import Evidence
 from pellucid.evaluate.maths import likeness, vector
-from pellucid.evaluate.shared.curves import Curves, area
+from pellucid.evaluate.shared.curves import between
 from pellucid.evaluate.stability.stability_pearson import stability_pearson
 from pellucid.evaluate.undefined import Undefined
 from pellucid.evaluate.view import View
@@ -125,12 +125,6 @@ def _better(view: View) -> Verdict:
     return Verdict(
         "better", status, f"No more faithful than the control {beaten} in this case ({measure}: {said}).", value, limit
     )  # fmt: skip
-
-
-def between(curves: Curves) -> float:
-    """The area between the insertion and the deletion curve."""
-    deletion, insertion = curves.on("auto")
-    return area(curves.fraction, insertion) - area(curves.fraction, deletion)
 
 
 def _same(clean: Tensor, others: Sequence[Tensor]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pellucid.core.metric import Score
 from pellucid.evaluate.faithfulness.curve import CurveMetric
-from pellucid.evaluate.shared.curves import Curves, area
+from pellucid.evaluate.shared.curves import Curves, between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +27,4 @@ class Abpc(CurveMetric):
 
     def reduce(self, curves: Curves) -> Score:
         """The area between the LeRF and the MoRF curve."""
-        lerf = area(curves.least_fraction, curves.least_first(self.on)[0])
-        return Score(lerf - area(curves.fraction, curves.on(self.on)[0]))
+        return Score(between(curves, self.on))

@@ -128,6 +128,16 @@ def area(fraction: Tensor, values: Tensor) -> float:
     return float(torch.trapezoid(values, fraction))
 
 
+def between(curves: Curves, scale: Scale = "auto") -> float:
+    """The area between the curves of least and of most relevant units first taken away (ABPC).
+
+    Raises:
+        Undefined: the curves have no such scale.
+    """
+    lerf = area(curves.least_fraction, curves.least_first(scale)[0])
+    return lerf - area(curves.fraction, curves.on(scale)[0])
+
+
 def curves(
     scorer: Scorer, maps: Sequence[Attribution], columns: Sequence[int], filled: dict[str, Tensor],
     ends: Callable[[], Tensor], units: Tensor, steps: int, seed: int,
