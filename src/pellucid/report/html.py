@@ -76,7 +76,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
     recipe = run.recipe(task)
     comparison, metrics = run.table("comparison", task), run.info.get("metrics", {})
     judged = judge(run.table("verdicts", task), comparison, metrics)
-    order = [j.method for j in judged] or [_name(m) for m in recipe["explain"]["methods"]]
+    order = [j.method for j in judged] or [_name(m) for m in (recipe["explain"] or {}).get("methods", ())]
     head, rows = data_rows(run, task)
     found = findings(run, task, order)
     return {
@@ -122,7 +122,7 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     model, data, explain, evaluate = recipe["model"], recipe["data"], recipe["explain"], recipe["evaluate"]
     network = model.get("network") or f"given: {model.get('load')}"
     train = recipe.get("train")
-    targets = ", ".join(_target(t) for t in explain["targets"])
+    targets = ", ".join(_target(t) for t in explain["targets"]) if explain else ""
     also = recipe.get("also") or {}
     return [
         (
@@ -135,12 +135,14 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
             network + (f", trained here for at most {train['epochs']} epochs" if train else ", not trained here"),
         ),
         ("Data", ", ".join([data["dataset"], *(f"{k}: {v['dataset']}" for k, v in also.items())])),
-        ("Explained", f"{targets} (cases: {explain['cases']})"),
+        ("Explained", f"{targets} (cases: {explain['cases']})" if explain else "nothing: this model serves other tasks"),
         ("Compared with", evaluate.get("region") or "the region “lesion”, where a case has it"),
     ]
 
 
 def _line(run: Run, task: str, recipe: dict[str, Any]) -> str:
+    if not recipe["explain"]:
+        return "Trained and measured; nothing is explained."
     cases, methods = len(run.cases(task)), len(recipe["explain"]["methods"])
     if not cases:
         return "Nothing was explained yet."

@@ -20,7 +20,7 @@ from pellucid.data.splits import Split
 from pellucid.engine.engine import Engine
 from pellucid.errors import PellucidError, UsageError, nearest
 from pellucid.nets import load_predictor
-from pellucid.study.recipe import Recipe, Work
+from pellucid.study.recipe import Explain, Recipe, Work
 from pellucid.study.store import Run
 
 LOG = logging.getLogger("pellucid")
@@ -55,6 +55,12 @@ class Context:
     def task(self) -> str:
         """The task's name."""
         return self.work.name
+
+    @property
+    def explain(self) -> Explain:
+        """What is explained; the stages that need it do not run for a task without."""
+        assert self.work.explain is not None
+        return self.work.explain
 
     @property
     def model_folder(self) -> Path:

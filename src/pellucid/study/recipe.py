@@ -14,7 +14,7 @@ from pellucid.core.verdict import Thresholds
 from pellucid.errors import UsageError, nearest
 from pellucid.types import Activation, Precision, Task
 
-STAGES = ("data", "train", "explain", "evaluate", "aggregate", "report")
+STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
 
 
 class Part(BaseModel):
@@ -32,6 +32,7 @@ class Data(Part):
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     seed: int | None = None
     zones: list[str] = Field(default_factory=list, description="zones to estimate in every picture, as regions")
+    truth_region: str | None = Field(default=None, description="the region that is the truth of a segmentation")
 
 
 class Model(Part):
@@ -82,10 +83,26 @@ class Explain(Part):
     background: int = Field(default=0, ge=0, description="training cases that stand for a usual input")
 
 
+class Segment(Part):
+    """A region that a segmentation model predicts in every case that is explained."""
+
+    task: str | None = Field(default=None, description="an earlier task of this recipe, whose model it is")
+    load: str | None = Field(default=None, description="a saved model folder")
+    label: int | str | None = Field(default=None, description="its class; all but the background by default")
+    inputs: dict[str, str] = Field(default_factory=dict, description="the model's input to the case's, where they differ")
+    size: int | None = Field(default=None, ge=1, description="pixels along a side of what the model sees")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Segment:
+        if (self.task is None) == (self.load is None):
+            raise ValueError("give either 'task' (an earlier one of this recipe) or 'load' (a saved model folder)")
+        return self
+
+
 class Evaluate(Part):
     """Which numbers judge the maps."""
 
-    metrics: list[str | dict[str, dict[str, Any] | None]]
+    metrics: list[str | dict[str, dict[str, Any] | None]] = Field(default_factory=list)
     region: str | None = None
     steps: int = Field(default=20, ge=2)
     fill: Any = "mean"
@@ -125,9 +142,33 @@ class Work(Part):
     )
     model: Model
     train: Train | None = None
-    explain: Explain
-    evaluate: Evaluate
+    segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
+    explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
+    refine: list[str | dict[str, dict[str, Any] | None]] = Field(
+        default_factory=list, description="what is made of the maps, such as segx"
+    )
+    evaluate: Evaluate = Field(default_factory=Evaluate)
     regions: list[str] = Field(default_factory=list, description="regions of the cases over which evidence is summed")
+    analysis: list[str | dict[str, dict[str, Any] | None]] = Field(
+        default_factory=list, description="questions put to the whole cohort"
+    )
+
+    @field_validator("analysis", "refine", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
+
+    @model_validator(mode="after")
+    def _maps_first(self) -> Work:
+        if self.explain is None:
+            asked = {
+                "refine": self.refine, "analysis": self.analysis, "evaluate.metrics": self.evaluate.metrics,
+                "regions": self.regions, "segment": self.segment,
+            }  # fmt: skip
+            for name, value in asked.items():
+                if value:
+                    raise ValueError(f"'{name}' wants maps, and there is no 'explain' section; add one")
+        return self
 
     @model_validator(mode="after")
     def _shuffled(self) -> Work:
@@ -156,7 +197,13 @@ class Recipe(Part):
         names = [t.name for t in self.tasks]
         if len(set(names)) != len(names):
             raise ValueError(f"two tasks have the same name: {names}")
-        for t in self.tasks:
+        for place, t in enumerate(self.tasks):
+            for region, how in t.segment.items():
+                if how.task is not None and how.task not in names[:place]:
+                    raise ValueError(
+                        f"task {t.name!r}, segment {region!r}: {how.task!r} is no earlier task; "
+                        f"{nearest(how.task, names[:place])}"
+                    )
             if t.evaluate.shuffled_labels and f"{t.name}-shuffled" in names:
                 raise ValueError(f"the task '{t.name}-shuffled' has the name of another's shuffled model; rename it")
         return self
@@ -202,7 +249,8 @@ def _sentence(error: Any) -> str:
 def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
     parts: dict[str, type[BaseModel]] = {
-        "data": Data, "also": Data, "model": Model, "train": Train, "explain": Explain, "evaluate": Evaluate,
+        "data": Data, "also": Data, "model": Model, "train": Train, "segment": Segment, "explain": Explain,
+        "evaluate": Evaluate,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:

@@ -137,10 +137,16 @@ def _check_names(recipe: Recipe) -> None:
     from pellucid.evaluate.run import as_metric
     from pellucid.explain.make import as_explainer
     from pellucid.nets import NETWORKS
+    from pellucid.refine.make import as_refiner
+    from pellucid.study.analysis import as_analysis
 
     for work in recipe.tasks:
-        for method in work.explain.methods:
+        for method in work.explain.methods if work.explain else ():
             as_explainer(method)
+        for refiner in work.refine:
+            as_refiner(refiner)
+        for analysis in work.analysis:
+            as_analysis(analysis)
         for metric in work.evaluate.metrics:
             as_metric(metric)
         for source in (work.data, *work.also.values()):

@@ -157,11 +157,13 @@ class Run:
     # -- maps ------------------------------------------------------------------------------------------------
 
     def put_maps(
-        self, task: str, case: Case, attributions: Iterable[Attribution], prediction: Tensor | None = None
+        self, task: str, case: Case, attributions: Iterable[Attribution], prediction: Tensor | None = None,
+        soft: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Write a case with all its maps, as one piece.
 
-        ``prediction`` is the model's output of the case: ``(K,)`` probabilities or scores, or a label map.
+        ``prediction`` is the model's output of the case: ``(K,)`` probabilities or scores, or a label map; ``soft`` the
+        probabilities ``(*spatial)`` of the regions that a model predicted.
         """
         spare = self.folder / "parts" / f"maps-{uuid.uuid4().hex}"
         group = zarr.open_group(str(spare), mode="w")
@@ -174,6 +176,8 @@ class Run:
             _put(group, "truth", case.truth)
         if prediction is not None:
             _put(group, "prediction", prediction)
+        for name, value in (soft or {}).items():
+            _put(group, f"soft/{quote(name, safe='')}", value)
         for place, a in enumerate(attributions):
             for name, value in a.maps.items():
                 _put(group, f"maps/{place}/{quote(name, safe='')}", value)
@@ -210,6 +214,13 @@ class Run:
         """The model's output of a case: probabilities, scores, or a label map."""
         group = self._group(task, case_id)
         return torch.as_tensor(group["prediction"][:]) if "prediction" in group else None
+
+    def soft(self, task: str, case_id: str) -> dict[str, Tensor]:
+        """The probabilities ``(*spatial)`` of the regions of a case that a model predicted, by name."""
+        group = self._group(task, case_id)
+        if "soft" not in group:
+            return {}
+        return {unquote(k): torch.as_tensor(group[f"soft/{k}"][:]) for k in group["soft"].array_keys()}
 
     def attributions(self, task: str, case_id: str) -> list[Attribution]:
         """All maps of a case, with the verdicts that the run has on them."""

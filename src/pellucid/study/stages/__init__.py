@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pellucid.study.context import Context
-from pellucid.study.stages import aggregate, data, evaluate, explain, train
+from pellucid.study.stages import aggregate, analyse, data, evaluate, explain, refine, train
 
 STAGES: dict[str, Callable[[Context], None]] = {
     "data": data.run,
     "train": train.run,
     "explain": explain.run,
+    "refine": refine.run,
     "evaluate": evaluate.run,
     "aggregate": aggregate.run,
+    "analyse": analyse.run,
 }
 # The tables that each stage makes, forgotten when it starts anew.
 MAKES: dict[str, tuple[str, ...]] = {

@@ -54,7 +54,10 @@ def _load(context: Context, source: Data) -> list[Case]:
     check_unique(cases)
     for case_id, reason in getattr(cases, "failed", ()):
         context.failed("data", str(case_id), reason)
-    return [with_zones(c, source.zones) for c in cases] if source.zones else list(cases)
+    cases = [with_zones(c, source.zones) for c in cases] if source.zones else list(cases)
+    name = source.truth_region
+    # A region as the truth: an empty one is a truth as well, an absent one is none.
+    return cases if name is None else [c.replace(truth=c.regions.get(name)) for c in cases]
 
 
 def _row(case: Case, part: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pellucid.evaluate import verdicts
 from pellucid.evaluate.cohort.agreement import agreement_rows
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.study.context import Context
+from pellucid.study.segment import segmented
 from pellucid.study.stages import compare, findings
 from pellucid.study.stages.explain import background, chosen, verdict_rows
 from pellucid.study.stages.peers import cohort
@@ -21,12 +22,14 @@ from pellucid.study.stages.peers import cohort
 def run(context: Context) -> None:
     """The stage: every explained case, its maps judged in the same passes."""
     work = context.work
+    if work.explain is None:
+        return
     metrics = [as_metric(m) for m in work.evaluate.metrics]
     limits = work.evaluate.limits()
     usual = background(context)
     other = context.shuffled  # read at once: a folder that holds no model is no fault of a case
     ready = set(context.run.cases(context.task))
-    cases = [[c] for c in chosen(context) if c.id in ready]
+    cases = [[c] for c in segmented(context, [c for c in chosen(context) if c.id in ready])[0]]
     peers = cache(lambda: cohort(context, metrics, [c.id for batch in cases for c in batch]))
 
     def do(batch: Sequence[Case]) -> None:

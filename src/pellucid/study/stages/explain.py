@@ -16,6 +16,7 @@ from pellucid.engine.engine import same_shapes
 from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
 from pellucid.study.context import Context
+from pellucid.study.segment import segmented
 
 BATCH = 8
 VOLUME_BATCH = 1
@@ -24,20 +25,23 @@ VOLUME_BATCH = 1
 def run(context: Context) -> None:
     """The stage: every chosen case by every method, batch by batch."""
     work = context.work
+    if work.explain is None:
+        return
     explainers = [as_explainer(m) for m in work.explain.methods]
     limits = work.evaluate.limits()
     usual = background(context)
 
     def do(batch: list[Case]) -> None:
+        batch, soft = segmented(context, batch)
         made: dict[str, list[Attribution]] = {c.id: [] for c in batch}
         for a in explain_iter(
-            context.engine, batch, explainers, work.explain.targets, seed=context.recipe.seed, background=usual,
+            context.engine, batch, explainers, context.explain.targets, seed=context.recipe.seed, background=usual,
             thresholds=limits,
         ):  # fmt: skip
             made[a.case_id].append(a)
-        for case, output in zip(batch, context.engine.outputs(batch)):
+        for case, output, p in zip(batch, context.engine.outputs(batch), soft):
             maps = made[case.id]
-            context.run.put_maps(context.task, case, maps, _prediction(context, output))
+            context.run.put_maps(context.task, case, maps, _prediction(context, output), p)
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
             context.run.put_part("costs", context.task, case.id, _cost_rows(maps))
 
@@ -50,13 +54,13 @@ def run(context: Context) -> None:
 
 def chosen(context: Context) -> list[Case]:
     """The cases that the recipe asks for: all of a part, or ``most`` of them, spread over classes and scores."""
-    cases = list(context.part(context.work.explain.cases))
-    wanted = context.work.explain.with_region
+    cases = list(context.part(context.explain.cases))
+    wanted = context.explain.with_region
     if wanted is not None:
         cases = [c for c in cases if wanted in c.regions and bool(c.region(wanted).any())]
     if not cases:
-        raise InputError(f"task {context.task}: no case of {context.work.explain.cases!r} is left to explain")
-    most = context.work.explain.most
+        raise InputError(f"task {context.task}: no case of {context.explain.cases!r} is left to explain")
+    most = context.explain.most
     if most is None or most >= len(cases):
         return cases
     order = _spread(cases, context.recipe.seed)
@@ -75,7 +79,7 @@ def batches(context: Context) -> list[list[Case]]:
 
 def background(context: Context) -> list[Case]:
     """Training cases that stand for a usual input, drawn by the run's seed."""
-    n, cases = context.work.explain.background, context.part("train")
+    n, cases = context.explain.background, context.part("train")
     if not n or not cases:
         return []
     picks = np.random.default_rng(context.recipe.seed).permutation(len(cases))[:n]
