@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,11 @@ class Predictor:
         classes: names of the outputs. A segmentation with one channel has one name; its background has none.
         activation: what turns logits into probabilities. ``"softmax"`` for exclusive classes (default where there
             are several), ``"sigmoid"`` for independent labels (default for one), ``"identity"`` for scores.
-        thresholds: per class, above which a label counts as predicted (sigmoid); 0.5 by default.
+        thresholds: per class, of :meth:`probabilities`, above which it counts as predicted; 0.5 by default. Exclusive
+            classes are predicted by arg max whatever their thresholds; these only tell which are :meth:`above`. NaN
+            (or None) is a class without a threshold: it is never above.
+        temperature: by which logits are divided before they become probabilities, of a classification; logits, and
+            what explains them, stay as they are.
         normalise: name to ``(mean, sd)``, each a number or one per channel or feature: the model is shown
             ``(value − mean) / sd``. Cases stay in the image's own units, and so do fills and maps.
         features: name of a tabular input to the names of its columns.
@@ -51,7 +56,8 @@ class Predictor:
         task: Task,
         classes: Sequence[str] | None = None,
         activation: Activation | None = None,
-        thresholds: Sequence[float] | None = None,
+        thresholds: Sequence[float | None] | None = None,
+        temperature: float = 1.0,
         normalise: Mapping[str, tuple[Any, Any]] | None = None,
         features: Mapping[str, Sequence[str]] | None = None,
         output: int | str | None = None,
@@ -79,9 +85,20 @@ class Predictor:
                 f"activation {activation!r}; {nearest(str(activation), ['softmax', 'sigmoid', 'identity'])}"
             )
         self.activation: Activation = activation
-        self.thresholds = tuple(float(t) for t in thresholds or (0.5,) * max(len(self.classes), 1))
+        self.thresholds = tuple(
+            math.nan if t is None else float(t) for t in thresholds or (0.5,) * max(len(self.classes), 1)
+        )
         if self.classes and len(self.thresholds) != len(self.classes):
             raise UsageError(f"{len(self.thresholds)} thresholds for {len(self.classes)} classes; give one each")
+        if any(not (math.isnan(t) or 0 <= t <= 1) for t in self.thresholds):
+            raise UsageError(f"thresholds {self.thresholds}: give probabilities from 0 to 1, NaN where there is none")
+        if task == "segmentation" and self.without_threshold:
+            raise UsageError("thresholds: a segmentation needs a number; NaN would label nothing")
+        self.temperature = float(temperature)
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UsageError(f"temperature is {temperature}; give a positive number")
+        if self.temperature != 1 and task != "classification":
+            raise UsageError(f"temperature is {temperature}; it is for a classification, not for a {task}")
         self.normalise = {k: _statistics(k, v, self.inputs) for k, v in (normalise or {}).items()}
         self.features = {k: tuple(v) for k, v in (features or {}).items()}
         self.output = output
@@ -110,8 +127,24 @@ class Predictor:
             raise UsageError(f"class {k}: the model has {len(self.classes)} classes, numbered from 0")
         return k
 
+    @property
+    def without_threshold(self) -> tuple[str, ...]:
+        """Names of the classes that have no threshold, so that they are never above it."""
+        return tuple(self.class_name(k) for k, t in enumerate(self.thresholds) if math.isnan(t))
+
+    def above(self, output: Tensor) -> Tensor:
+        """Which classes are above their threshold, ``(n, K)`` bool, for logits ``(n, K)``.
+
+        Never a class without a threshold. Several exclusive classes can be above, or none; :meth:`predicted_class`
+        is one of them or not.
+        """
+        p = self.probabilities(output)
+        return p > torch.tensor(self.thresholds, device=p.device, dtype=p.dtype)[: p.shape[1]]
+
     def probabilities(self, output: Tensor) -> Tensor:
-        """Logits ``(n, K, …)`` to probabilities; scores pass unchanged."""
+        """Logits ``(n, K, …)``, over the temperature, to probabilities; scores pass unchanged."""
+        if self.temperature != 1 and self.activation != "identity":
+            output = output / self.temperature
         if self.activation == "softmax":
             return output.softmax(1)
         return output.sigmoid() if self.activation == "sigmoid" else output
@@ -138,8 +171,7 @@ class Predictor:
             counts[0] = 0
             return int(counts.argmax()) if int(counts.sum()) else 1
         if self.activation == "sigmoid":
-            p = output.sigmoid()
-            above = p > torch.tensor(self.thresholds, device=p.device, dtype=p.dtype)[: len(p)]
+            p, above = self.probabilities(output[None])[0], self.above(output[None])[0]
             return int((torch.where(above, p, p - 2) if above.any() else p).argmax())
         return int(output.argmax())
 

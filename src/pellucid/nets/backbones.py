@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
+from pellucid.errors import UsageError
+from pellucid.nets.picture_norm import standardised
 from pellucid.nets.registry import NETWORKS
+
+
+Standardise = Literal["picture"]
 
 
 def _resnet(depth: int, classes: int, in_channels: int, spatial_dims: int) -> nn.Module:
@@ -27,28 +33,111 @@ def _resnet(depth: int, classes: int, in_channels: int, spatial_dims: int) -> nn
     )
 
 
+def _of_resnet(depth: int, options: dict[str, Any]) -> nn.Module:
+    module: Any = _resnet(depth, options["classes"], options["in_channels"], options["spatial_dims"])
+    last = new_head(module.fc, head=options["head"], dropout=options["dropout"])
+    if last is not None:
+        module.fc = last
+    elif options["dropout"]:
+        # Behind the pooling, where each channel is one number: the names of the weights stay.
+        module.avgpool = nn.Sequential(module.avgpool, nn.Dropout(options["dropout"]))
+    return standardised(module, options["standardise"])
+
+
 @NETWORKS.register("resnet18")
-def resnet18(*, classes: int = 1, in_channels: int = 1, spatial_dims: int = 2) -> nn.Module:
-    """ResNet-18 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``."""
-    return _resnet(18, classes, in_channels, spatial_dims)
+def resnet18(
+    *,
+    classes: int = 1,
+    in_channels: int = 1,
+    spatial_dims: int = 2,
+    head: int | None = None,
+    dropout: float = 0.0,
+    standardise: Standardise | None = None,
+) -> nn.Module:
+    """ResNet-18 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``.
+
+    Args:
+        classes: outputs.
+        in_channels: channels of the picture.
+        spatial_dims: 2 or 3.
+        head: width of a hidden layer behind the pooling (linear, ReLU, dropout, linear); the published one linear
+            layer if None.
+        dropout: share of the features that are left out in training, before the last linear layer.
+        standardise: ``"picture"`` for a :class:`~pellucid.nets.picture_norm.PictureNorm` in front.
+    """
+    return _of_resnet(18, locals())
 
 
 @NETWORKS.register("resnet50")
-def resnet50(*, classes: int = 1, in_channels: int = 1, spatial_dims: int = 2) -> nn.Module:
-    """ResNet-50 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``."""
-    return _resnet(50, classes, in_channels, spatial_dims)
+def resnet50(
+    *,
+    classes: int = 1,
+    in_channels: int = 1,
+    spatial_dims: int = 2,
+    head: int | None = None,
+    dropout: float = 0.0,
+    standardise: Standardise | None = None,
+) -> nn.Module:
+    """ResNet-50 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
+    return _of_resnet(50, locals())
+
+
+@NETWORKS.register("resnet101")
+def resnet101(
+    *,
+    classes: int = 1,
+    in_channels: int = 1,
+    spatial_dims: int = 2,
+    head: int | None = None,
+    dropout: float = 0.0,
+    standardise: Standardise | None = None,
+) -> nn.Module:
+    """ResNet-101 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
+    return _of_resnet(101, locals())
 
 
 @NETWORKS.register("densenet121")
 def densenet121(
-    *, classes: int = 1, in_channels: int = 1, spatial_dims: int = 2, dropout: float = 0.0
+    *,
+    classes: int = 1,
+    in_channels: int = 1,
+    spatial_dims: int = 2,
+    head: int | None = None,
+    dropout: float = 0.0,
+    standardise: Standardise | None = None,
 ) -> nn.Module:
-    """DenseNet-121 (Huang et al., 2017): ``(B, C, *spatial)`` to logits ``(B, K)``."""
+    """DenseNet-121 (Huang et al., 2017): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
     from monai.networks.nets import DenseNet121
 
-    return DenseNet121(
-        spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes, dropout_prob=dropout
-    )
+    module = DenseNet121(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes)
+    last = new_head(module.class_layers.out, head=head, dropout=dropout)
+    if last is not None:
+        module.class_layers.out = last
+    elif dropout:
+        steps = OrderedDict(module.class_layers.named_children())
+        out = steps.pop("out")
+        module.class_layers = nn.Sequential(OrderedDict(**steps, dropout=nn.Dropout(dropout), out=out))
+    return standardised(module, standardise)
+
+
+def new_head(last: nn.Linear, *, head: int | None, dropout: float) -> nn.Sequential | None:
+    """A hidden layer and dropout in place of the last linear layer, as in the SegX seed; None if none is asked for.
+
+    Raises:
+        UsageError: a width below 1, or a share out of range.
+    """
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout is {dropout}; give a share from 0 to below 1")
+    if head is None:
+        return None
+    if head < 1:
+        raise UsageError(f"head is {head}; give the width of the hidden layer, at least 1, or leave it out")
+    return nn.Sequential(
+        OrderedDict(
+            hidden=nn.Linear(last.in_features, head), relu=nn.ReLU(), dropout=nn.Dropout(dropout),
+            out=nn.Linear(head, last.out_features),
+        )
+    )  # fmt: skip
 
 
 @NETWORKS.register("unet_3d")

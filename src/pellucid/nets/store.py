@@ -19,7 +19,7 @@ from pellucid.nets.registry import NETWORKS, build_network
 from pellucid.nets.weights import load_weights, save_weights
 
 FORMAT = 1
-FIELDS = ("inputs", "task", "classes", "activation", "thresholds", "features", "output", "name")
+FIELDS = ("inputs", "task", "classes", "activation", "thresholds", "temperature", "features", "output", "name")
 
 
 def save_predictor(

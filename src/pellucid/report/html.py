@@ -135,7 +135,7 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
             network + (f", trained here for at most {train['epochs']} epochs" if train else ", not trained here"),
         ),
         ("Data", ", ".join([data["dataset"], *(f"{k}: {v['dataset']}" for k, v in also.items())])),
-        ("Explained", f"{targets} (cases: {explain['cases']})" if explain else "nothing: this model serves other tasks"),
+        ("Explained", f"{targets} (cases: {explain['cases']})" if explain else "nothing: it serves other tasks"),
         ("Compared with", evaluate.get("region") or "the region “lesion”, where a case has it"),
     ]
 

@@ -89,7 +89,7 @@ class Segment(Part):
     task: str | None = Field(default=None, description="an earlier task of this recipe, whose model it is")
     load: str | None = Field(default=None, description="a saved model folder")
     label: int | str | None = Field(default=None, description="its class; all but the background by default")
-    inputs: dict[str, str] = Field(default_factory=dict, description="the model's input to the case's, where they differ")
+    inputs: dict[str, str] = Field(default_factory=dict, description="the model's input to the case's")
     size: int | None = Field(default=None, ge=1, description="pixels along a side of what the model sees")
 
     @model_validator(mode="after")
