@@ -193,7 +193,7 @@ def test_the_predictor_page_names_every_field():
 
 PARTS = {
     "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model,
-    "`train`": recipes.Train, "`explain`": recipes.Explain, "`evaluate`": recipes.Evaluate,
+    "`train`": recipes.Train, "`segment`": recipes.Segment, "`explain`": recipes.Explain, "`evaluate`": recipes.Evaluate,
 }  # fmt: skip
 
 
@@ -211,6 +211,9 @@ def test_recipe_keys_are_those_of_the_models_with_their_defaults(title):
             assert said == "needed", key
         elif default is None:
             assert said == "none", key
+        elif isinstance(default, recipes.Part):  # a section with the defaults of its own table
+            assert said == "`{}`", key
+            assert default == type(default)()
         else:
             assert code(said)[0] in (str(default), repr(default), f'"{default}"'), key
 

@@ -16,6 +16,9 @@ from pellucid.types import Activation, Precision, Task
 
 STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
 
+ABOVE = "above_threshold"
+"""Among the targets of ``explain``: every class that is above its threshold."""
+
 
 class Part(BaseModel):
     """Base: unknown keys are refused."""
@@ -160,6 +163,8 @@ class Work(Part):
 
     @model_validator(mode="after")
     def _maps_first(self) -> Work:
+        if self.explain is not None and ABOVE in self.explain.targets and self.model.task != "classification":
+            raise ValueError(f"the target {ABOVE!r} is for a classification, this model does {self.model.task}")
         if self.explain is None:
             asked = {
                 "refine": self.refine, "analysis": self.analysis, "evaluate.metrics": self.evaluate.metrics,

@@ -51,7 +51,7 @@ from pellucid.io.files import atomic
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "history", "verdicts", "scores", "comparison", "regions", "costs",
-    "findings", "details", "ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained",
+    "outcomes", "findings", "details", "ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained",
     "detector", "risk_coverage",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ STAGES: dict[str, Callable[[Context], None]] = {
 MAKES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "train": ("history", "performance", "predictions"),
-    "explain": ("verdicts", "costs"),
+    "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions",),
 }

@@ -35,6 +35,8 @@ def run(context: Context) -> None:
     def do(batch: Sequence[Case]) -> None:
         for case in batch:
             maps = context.run.attributions(context.task, case.id)
+            if not maps:  # no class was above its threshold
+                continue
             evidence = evidence_of(
                 context.engine, case, maps, background=usual, region=work.evaluate.region or "lesion",
                 steps=work.evaluate.steps, fill=work.evaluate.fill, thresholds=limits, seed=context.recipe.seed,

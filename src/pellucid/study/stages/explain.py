@@ -17,6 +17,7 @@ from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
 from pellucid.study.context import Context
 from pellucid.study.segment import segmented
+from pellucid.study.stages.targets import asked, outcomes
 
 BATCH = 8
 VOLUME_BATCH = 1
@@ -34,12 +35,14 @@ def run(context: Context) -> None:
     def do(batch: list[Case]) -> None:
         batch, soft = segmented(context, batch)
         made: dict[str, list[Attribution]] = {c.id: [] for c in batch}
-        for a in explain_iter(
-            context.engine, batch, explainers, context.explain.targets, seed=context.recipe.seed, background=usual,
-            thresholds=limits,
-        ):  # fmt: skip
-            made[a.case_id].append(a)
-        for case, output, p in zip(batch, context.engine.outputs(batch), soft):
+        outputs = context.engine.outputs(batch)
+        for targets, places in asked(context.predictor, context.explain.targets, batch, outputs):
+            for a in explain_iter(
+                context.engine, [batch[i] for i in places], explainers, targets, seed=context.recipe.seed,
+                background=usual, thresholds=limits,
+            ):  # fmt: skip
+                made[a.case_id].append(a)
+        for case, output, p in zip(batch, outputs, soft):
             maps = made[case.id]
             context.run.put_maps(context.task, case, maps, _prediction(context, output), p)
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
@@ -50,6 +53,9 @@ def run(context: Context) -> None:
     )  # fmt: skip
     for table in ("verdicts", "costs"):
         context.run.merge(table, context.task)
+    ready = set(context.run.cases(context.task))
+    said = outcomes(context, [c for c in chosen(context) if c.id in ready])
+    context.run.put_table("outcomes", context.task, said)
 
 
 def chosen(context: Context) -> list[Case]:
