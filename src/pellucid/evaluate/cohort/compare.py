@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.stats import wilcoxon
 
 from pellucid.core.metric import METRICS
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.blocks import ROUNDING, levels
+from pellucid.evaluate.cohort.blocks import draws_of, levels
+from pellucid.evaluate.cohort.intervals import FEWEST, gap, holm, interval, signed_rank
+from pellucid.evaluate.cohort.intervals import mean as mean_of
 from pellucid.evaluate.run import base_name
 
 NEEDED = ("case", "method", "metric", "value")
-FEWEST = 5  # patients: of fewer, all may lie on one side of chance by chance (of four, once in eight times)
 COLUMNS = [
     "metric", "method", "mean", "low", "high", "n", "groups", "undefined", "direction", "rank", "difference",
     "difference_low", "difference_high", "better_than_random", "control", "p", "note",
@@ -73,15 +72,14 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
     values = rows.to_numpy(float)
     names = [str(c) for c in rows.columns]
     _, groups = np.unique(rows.index.get_level_values("_group"), return_inverse=True)
-    many = groups.max() + 1
-    draws = np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), size=n_boot).astype(float)
+    draws = draws_of(int(groups.max()) + 1, n_boot, seed)
     base = base_name(metric)
     direction = METRICS[base].direction if base in METRICS else "none"
     sign = {"higher": 1.0, "lower": -1.0, "none": np.nan}[direction]
-    mean = np.array([_mean(v) for v in values.T])
+    mean = np.array([mean_of(v) for v in values.T])
     found = []
     for j, name in enumerate(names):
-        low, high, note = _interval(values[:, j], groups, draws)
+        low, high, note = interval(values[:, j], groups, draws)
         row: dict[str, Any] = {
             "metric": metric, "method": name, "mean": mean[j], "low": low, "high": high,
             "n": int(np.isfinite(values[:, j]).sum()), "groups": len(np.unique(groups[np.isfinite(values[:, j])])),
@@ -90,10 +88,10 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
         }  # fmt: skip
         chance = controls[0] if controls else ""
         if chance in names and name != chance:
-            gap = _gap(values[:, j], values[:, names.index(chance)])
-            low, high, _ = _interval(gap, groups, draws)
-            row |= {"difference": _mean(gap), "difference_low": low, "difference_high": high}
-            both = len(np.unique(groups[np.isfinite(gap)]))
+            gaps = gap(values[:, j], values[:, names.index(chance)])
+            low, high, _ = interval(gaps, groups, draws)
+            row |= {"difference": mean_of(gaps), "difference_low": low, "difference_high": high}
+            both = len(np.unique(groups[np.isfinite(gaps)]))
             if np.isfinite(low) and direction != "none" and both >= FEWEST:
                 row["better_than_random"] = bool(low > 0 if sign > 0 else high < 0)
             elif np.isfinite(low) and direction != "none":
@@ -106,58 +104,7 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
     if rivals and direction != "none":
         best = max(rivals, key=lambda j: sign * mean[j])
         tested = [j for j, n in enumerate(names) if n not in controls]
-        p = np.array([_paired(_gap(values[:, j], values[:, best]), groups) for j in tested])
+        p = np.array([signed_rank(gap(values[:, j], values[:, best]), groups) for j in tested])
         frame.loc[tested, "p"] = holm(p)
         frame.loc[tested, "control"] = names[best]
     return frame.sort_values(["rank", "method"], kind="stable")
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _gap(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``a − b``; 0 where they are the same but for rounding, of whose sign a test by ranks would make much."""
-    return np.where(np.isclose(a, b, rtol=ROUNDING, atol=0), 0.0, a - b)
-
-
-def _interval(
-    values: NDArray[np.float64], groups: NDArray[np.int64], draws: NDArray[np.float64]
-) -> tuple[float, float, str]:
-    """95 % percentile interval of the mean over cases, groups drawn with replacement; NaN, and why."""
-    known = np.isfinite(values)
-    if not known.any():
-        return np.nan, np.nan, "undefined in every case"
-    if len(np.unique(groups[known])) < 2:
-        return np.nan, np.nan, "one patient only: no interval"
-    total = np.bincount(groups[known], values[known], minlength=draws.shape[1])
-    count = np.bincount(groups[known], minlength=draws.shape[1])
-    drawn = draws @ count
-    usable = drawn > 0
-    if usable.mean() < 0.5:
-        return np.nan, np.nan, "defined for too few patients: no interval"
-    low, high = np.quantile((draws @ total)[usable] / drawn[usable], [0.025, 0.975])
-    return float(low), float(high), ""
-
-
-def _paired(gap: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
-    """Wilcoxon signed-rank p of the mean difference of each patient; NaN with one patient."""
-    known = np.isfinite(gap)
-    ids = groups[known]
-    if len(np.unique(ids)) < 2:
-        return float("nan")
-    per_group = np.bincount(ids, gap[known])[np.unique(ids)] / np.bincount(ids)[np.unique(ids)]
-    if not per_group.any():
-        return 1.0
-    return float(wilcoxon(per_group).pvalue)
-
-
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's step-down correction; NaN stays NaN and is not counted. Source: holm1979simple."""
-    out = np.full(p.shape, np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    factor = len(order) - np.arange(len(order))
-    out[order] = np.minimum(np.maximum.accumulate(p[order] * factor), 1.0)
-    return out

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import UsageError
 from pellucid.evaluate.cohort.blocks import draws_of
+from pellucid.evaluate.cohort.intervals import interval
 from pellucid.evaluate.cohort.strata import COLUMNS as STRATA
 from pellucid.evaluate.cohort.strata import strata
 
@@ -146,7 +147,10 @@ def _findings(cases: pd.DataFrame, n_boot: int, seed: int) -> pd.DataFrame:
         for finding, part in [*parts, *([(ALL, mine)] if several else [])]:
             there = part[part["value"].notna()]
             values, owners = there["value"].to_numpy(float), there["group"].to_numpy()
-            low, high, note = _interval(values, owners, n_boot, seed)
+            names, place = np.unique(owners, return_inverse=True)
+            low, high, note = np.nan, np.nan, ""
+            if len(names):
+                low, high, note = interval(values, place, draws_of(len(names), n_boot, seed))
             rows.append({
                 "method": method, "finding": finding, "miou": values.mean() if len(values) else np.nan, "low": low,
                 "high": high, "n": len(values), "groups": len(set(owners)),
@@ -154,17 +158,6 @@ def _findings(cases: pd.DataFrame, n_boot: int, seed: int) -> pd.DataFrame:
                 "note": note or next((n for n in part["note"] if n), ""),
             })  # fmt: skip
     return pd.DataFrame(rows, columns=FINDINGS)
-
-
-def _interval(values: Array, owners: NDArray[Any], n_boot: int, seed: int) -> tuple[float, float, str]:
-    """95 % percentile interval of the mean over cases, patients drawn with replacement."""
-    names, place = np.unique(owners, return_inverse=True)
-    if len(names) < 2:
-        return np.nan, np.nan, "one patient only: no interval" if len(names) else ""
-    draws = draws_of(len(names), n_boot, seed)
-    means = (draws @ np.bincount(place, values)) / (draws @ np.bincount(place))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high), ""
 
 
 def _strata(cases: pd.DataFrame, facts: pd.DataFrame | None, n_boot: int, seed: int) -> pd.DataFrame:
