@@ -1,12 +1,14 @@
-"""Boxes that readers drew, as regions."""
+"""Boxes and outlines that readers drew, as regions."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from skimage.draw import polygon2mask
 from torch import Tensor
 
 from pellucid.errors import InputError, UsageError, nearest
@@ -73,17 +75,53 @@ class Boxes:
         """
         out: dict[str, Tensor] = {}
         for source, (x, y, w, h) in self._by_image.get(Path(name).name, []):
-            if not (w > 0 and h > 0 and x + w > 0 and y + h > 0 and x < original[1] and y < original[0]):
-                raise InputError(
-                    f"{self.path}: the box x={x:g} y={y:g} w={w:g} h={h:g} of {name} does not lie in its picture of "
-                    f"{original[0]} × {original[1]} pixels (rows × columns)"
-                )
-            rows = _inside(y, h, original[0], size[0])
-            columns = _inside(x, w, original[1], size[1])
-            mask = rows[:, None] & columns[None, :]
+            mask = box_mask((x, y, w, h), original, size, where=f"{self.path}: {name}")
             for region in {"boxes", source or "boxes"}:
                 out[region] = out[region] | mask if region in out else mask
         return out
+
+
+def box_mask(
+    box: tuple[float, float, float, float], original: tuple[int, int], size: tuple[int, int], *, where: str
+) -> Tensor:
+    """The boolean mask ``size`` of the box (left, top, width, height), drawn on a picture of the size ``original``.
+
+    Raises:
+        InputError: a box without area, not finite, or outside the picture; ``where`` opens the message.
+    """
+    x, y, w, h = box
+    if not (w > 0 and h > 0 and x + w > 0 and y + h > 0 and x < original[1] and y < original[0]):
+        raise InputError(
+            f"{where}: the box x={x:g} y={y:g} w={w:g} h={h:g} does not lie in its picture of "
+            f"{original[0]} × {original[1]} pixels (rows × columns)"
+        )
+    return _inside(y, h, original[0], size[0])[:, None] & _inside(x, w, original[1], size[1])[None, :]
+
+
+def polygon_mask(
+    points: Sequence[Sequence[float]], original: tuple[int, int], size: tuple[int, int], *, where: str
+) -> Tensor:
+    """The boolean mask ``size`` of the polygon of ``(x, y)``, drawn on a picture of the size ``original``.
+
+    Raises:
+        InputError: fewer than three points, not numbers, or all of them outside the picture.
+    """
+    try:
+        corners = np.asarray(points, float)[:, ::-1]
+    except (TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{where}: a polygon is no list of points (x, y)") from error
+    known = corners.shape[1:] == (2,) and bool(np.isfinite(corners).all())
+    inside = (corners >= 0).all(1) & (corners <= original).all(1) if known else np.zeros(0, bool)
+    if len(corners) < 3 or not inside.any():
+        raise InputError(
+            f"{where}: a polygon of {len(corners)} points does not lie in its picture of {original[0]} × {original[1]} "
+            "pixels (rows × columns)"
+        )
+    scaled = corners * np.array(size) / np.array(original) - 0.5  # to the centres of pixels
+    mask = polygon2mask(size, scaled)
+    if not mask.any():  # thinner than a pixel: the nearest one stands for it
+        mask[tuple(np.clip(np.round(scaled.mean(0)), 0, np.array(size) - 1).astype(int))] = True
+    return torch.from_numpy(np.ascontiguousarray(mask))
 
 
 def _inside(start: float, length: float, old: int, new: int) -> Tensor:

@@ -1,0 +1,62 @@
+"""Masks on the grid of their picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pellucid.data.pictures import as_mask, resized
+from pellucid.errors import InputError
+from pellucid.io import Image
+
+
+def mask_on(
+    drawn: Image, *, original: tuple[int, ...], size: tuple[int, ...], what: str, binary: bool = False
+) -> Tensor:
+    """A mask ``(*size)``: bool, or integer labels if it has several values; nearest neighbour.
+
+    Args:
+        drawn: the mask, read with ``scale=False``.
+        original: size of the picture as it is stored. A mask of another size is taken if it has the same proportions.
+        size: of the result.
+        what: its name in a message.
+        binary: refuse all but 0 and one other value.
+
+    Raises:
+        InputError: other proportions than the picture's, values that make no mask.
+    """
+    if drawn.spatial != original and not _proportional(drawn.spatial, original):
+        raise InputError(
+            f"{drawn.source}: {what} is {drawn.spatial}, the image is {original}, which has other proportions; "
+            "it belongs to another picture, or was cut: draw it on this one"
+        )
+    if binary:
+        drawn = replace(drawn, array=_two_values(drawn, what))
+    return torch.from_numpy(as_mask(resized(drawn, size, labels=True), what=what))
+
+
+def _proportional(mask: tuple[int, ...], picture: tuple[int, ...]) -> bool:
+    """Whether they differ by a factor, up to a pixel of the mask; of volumes, which have places, it is not asked."""
+    if len(mask) != 2 or len(picture) != 2:
+        return False
+    axis = int(np.argmax(picture))
+    factor = mask[axis] / picture[axis]
+    return all(abs(m - factor * p) <= 1 for m, p in zip(mask, picture))
+
+
+def _two_values(drawn: Image, what: str) -> Any:
+    values = np.unique(drawn.array)
+    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+        shown = ", ".join(f"{v:g}" for v in values[:6]) + (" …" if len(values) > 6 else "")
+        span = values[-1] - values[0]
+        extreme = np.minimum(drawn.array - values[0], values[-1] - drawn.array) <= 0.15 * span
+        if len(values) > 8 and extreme.mean() > 0.8:
+            why = "looks as if it had been saved as JPEG: threshold it in the middle, and save it as PNG"
+        else:
+            why = "has to have two values, 0 and another: save each class as a mask of its own"
+        raise InputError(f"{drawn.source}: {what} has {len(values)} values ({shown}); it {why}")
+    return (drawn.array != 0).astype(np.float32)
