@@ -42,7 +42,13 @@ SHAPES = [
     ("meshnet", {"classes": 3, "channels": 4, "spatial_dims": 2}, [(1, 12, 10)], (3, 12, 10)),
     ("resnet18", {"classes": 3, "in_channels": 3}, [(3, 64, 64)], (3,)),
     ("resnet18", {"spatial_dims": 3}, [(1, 32, 32, 32)], (1,)),
+    ("resnet18", {"classes": 2, "head": 8, "dropout": 0.5, "standardise": "picture"}, [(1, 40, 33)], (2,)),
     ("densenet121", {"classes": 2}, [(1, 64, 64)], (2,)),
+    ("unet", {"classes": 3, "channels": (4, 8, 16), "dropout": 0.1}, [(1, 30, 37)], (3, 30, 37)),
+    ("unet", {"channels": (4, 6, 8), "norm": "instance", "in_channels": 3}, [(3, 3, 2)], (1, 3, 2)),
+    ("unet", {"channels": (4, 8, 16), "norm": "instance", "spatial_dims": 3}, [(1, 9, 8, 7)], (1, 9, 8, 7)),
+    ("attention_unet", {"channels": (4, 8, 16), "classes": 2}, [(1, 30, 37)], (2, 30, 37)),
+    ("attention_unet", {"channels": (4, 8), "spatial_dims": 3}, [(1, 9, 8, 7)], (1, 9, 8, 7)),
 ]
 
 
@@ -60,7 +66,37 @@ def test_forward_and_backward(name, options, inputs, output):
 
 
 def test_every_network_is_tried_above():
-    assert {s[0] for s in SHAPES} | {"resnet50"} == set(NETWORKS)
+    # The two large ones: tests/nets/test_torchvision_weights.py runs them.
+    assert {s[0] for s in SHAPES} | {"resnet50", "resnet101"} == set(NETWORKS)
+
+
+def test_a_head_and_dropout_leave_the_names_of_the_other_weights():
+    """What was saved before there was a head still loads."""
+    for name, last in (("resnet18", "fc"), ("densenet121", "class_layers.out")):
+        plain = build_network(name, {"classes": 3})
+        dropped = build_network(name, {"classes": 3, "dropout": 0.5})
+        assert list(plain.state_dict()) == list(dropped.state_dict())
+        headed = build_network(name, {"classes": 3, "head": 8})
+        rest = [k for k in plain.state_dict() if not k.startswith(last + ".")]
+        assert [k for k in headed.state_dict() if not k.startswith(last + ".")] == rest
+        assert {k for k in headed.state_dict() if k.startswith(last)} == {
+            f"{last}.{layer}.{part}" for layer in ("hidden", "out") for part in ("weight", "bias")
+        }
+
+
+@pytest.mark.parametrize(("name", "options"), [("resnet18", {}), ("densenet121", {}), ("resnet18", {"head": 64})])
+def test_dropout_is_before_the_last_linear_layer_and_in_training_alone(name, options):
+    torch.manual_seed(0)
+    module = build_network(name, options | {"classes": 2, "dropout": 0.5})
+    seen = []
+    last = module.get_submodule({"resnet18": "fc", "densenet121": "class_layers.out"}[name])
+    last = last[-1] if options else last
+    last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    x = torch.rand(2, 1, 32, 32)
+    module.train()(x)
+    module.eval()(x)
+    trained, evaluated = ((s == 0).float().mean() for s in seen)
+    assert trained > evaluated + 0.1  # a ReLU's zeros are in both
 
 
 def test_the_unet_skips_from_the_first_picture_alone():
@@ -106,5 +142,15 @@ def test_wrong_names_get_the_nearest():
         build_network("fusion_transformer", {"width": 30})
     with pytest.raises(UsageError, match=r"\(20, 16\) cannot be cut into patches of 8; pad or resize it"):
         build_network("fusion_transformer")(torch.zeros(1, 1, 20, 16), torch.zeros(1, 12))
+    with pytest.raises(UsageError, match="head is 0; give the width"):
+        build_network("resnet18", {"head": 0})
+    with pytest.raises(UsageError, match="dropout is 1"):
+        build_network("densenet121", {"dropout": 1})
+    with pytest.raises(UsageError, match="standardise='case': choose 'picture'"):
+        build_network("resnet18", {"standardise": "case"})
+    with pytest.raises(UsageError, match="norm='layer': choose 'batch' or 'instance'"):
+        build_network("unet", {"norm": "layer"})
+    with pytest.raises(UsageError, match="at least two levels"):
+        build_network("attention_unet", {"channels": [8]})
     with pytest.raises(UsageError, match="at least two"):
         build_network("meshnet", {"dilations": [1]})

@@ -104,8 +104,8 @@ def test_damaged_folders(predictor, tmp_path):
 
 
 def test_only_registered_networks_can_be_saved(predictor, tmp_path):
-    with pytest.raises(UsageError, match="unknown network 'unet'"):
-        save_predictor(predictor, tmp_path, network="unet")
+    with pytest.raises(UsageError, match="unknown network 'segnet'"):
+        save_predictor(predictor, tmp_path, network="segnet")
 
 
 @pytest.mark.parametrize("wrap", [

@@ -12,16 +12,17 @@ from pellucid.errors import UsageError
 from pellucid.nets.picture_norm import standardised
 from pellucid.nets.registry import NETWORKS
 
-
 Standardise = Literal["picture"]
 
 
-def _resnet(depth: int, classes: int, in_channels: int, spatial_dims: int) -> nn.Module:
+def _resnet(
+    depth: int, classes: int, in_channels: int, spatial_dims: int, head: int | None, dropout: float, norm: str | None
+) -> nn.Module:
     from monai.networks import nets
 
-    # MONAI's own default for the first stride is 1: four times the cost of the published network.
     make: Any = getattr(nets, f"resnet{depth}")
-    return make(
+    # MONAI's own default for the first stride is 1: four times the cost of the published network.
+    module = make(
         pretrained=False,
         spatial_dims=spatial_dims,
         n_input_channels=in_channels,
@@ -31,17 +32,13 @@ def _resnet(depth: int, classes: int, in_channels: int, spatial_dims: int) -> nn
         shortcut_type="B",
         bias_downsample=False,
     )
-
-
-def _of_resnet(depth: int, options: dict[str, Any]) -> nn.Module:
-    module: Any = _resnet(depth, options["classes"], options["in_channels"], options["spatial_dims"])
-    last = new_head(module.fc, head=options["head"], dropout=options["dropout"])
+    last = new_head(module.fc, head=head, dropout=dropout)
     if last is not None:
         module.fc = last
-    elif options["dropout"]:
+    elif dropout:
         # Behind the pooling, where each channel is one number: the names of the weights stay.
-        module.avgpool = nn.Sequential(module.avgpool, nn.Dropout(options["dropout"]))
-    return standardised(module, options["standardise"])
+        module.avgpool = nn.Sequential(module.avgpool, nn.Dropout(dropout))
+    return standardised(module, norm)
 
 
 @NETWORKS.register("resnet18")
@@ -65,7 +62,7 @@ def resnet18(
         dropout: share of the features that are left out in training, before the last linear layer.
         standardise: ``"picture"`` for a :class:`~pellucid.nets.picture_norm.PictureNorm` in front.
     """
-    return _of_resnet(18, locals())
+    return _resnet(18, classes, in_channels, spatial_dims, head, dropout, standardise)
 
 
 @NETWORKS.register("resnet50")
@@ -79,7 +76,7 @@ def resnet50(
     standardise: Standardise | None = None,
 ) -> nn.Module:
     """ResNet-50 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
-    return _of_resnet(50, locals())
+    return _resnet(50, classes, in_channels, spatial_dims, head, dropout, standardise)
 
 
 @NETWORKS.register("resnet101")
@@ -93,7 +90,7 @@ def resnet101(
     standardise: Standardise | None = None,
 ) -> nn.Module:
     """ResNet-101 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
-    return _of_resnet(101, locals())
+    return _resnet(101, classes, in_channels, spatial_dims, head, dropout, standardise)
 
 
 @NETWORKS.register("densenet121")
@@ -109,7 +106,7 @@ def densenet121(
     """DenseNet-121 (Huang et al., 2017): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
     from monai.networks.nets import DenseNet121
 
-    module = DenseNet121(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes)
+    module: Any = DenseNet121(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes)
     last = new_head(module.class_layers.out, head=head, dropout=dropout)
     if last is not None:
         module.class_layers.out = last
