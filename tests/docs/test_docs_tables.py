@@ -193,7 +193,8 @@ def test_the_predictor_page_names_every_field():
 
 PARTS = {
     "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model,
-    "`train`": recipes.Train, "`segment`": recipes.Segment, "`explain`": recipes.Explain, "`evaluate`": recipes.Evaluate,
+    "`train`": recipes.Train, "`search`": recipes.Search, "`segment`": recipes.Segment, "`explain`": recipes.Explain,
+    "`evaluate`": recipes.Evaluate,
 }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pellucid.core.verdict import Thresholds
 from pellucid.errors import UsageError, nearest
+from pellucid.study.search_objective import direction
+from pellucid.study.search_space import Range, Search, space_of
 from pellucid.types import Activation, Precision, Task
 
 STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
@@ -145,6 +147,7 @@ class Work(Part):
     )
     model: Model
     train: Train | None = None
+    search: Search | None = Field(default=None, description="which settings of 'train' are tried")
     segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
     explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
     refine: list[str | dict[str, dict[str, Any] | None]] = Field(
@@ -186,6 +189,15 @@ class Work(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _searched(self) -> Work:
+        if self.search is not None:
+            if self.train is None or self.model.network is None:
+                raise ValueError("'search' tries settings of a training; it wants a 'train' section and a 'network'")
+            direction(self.search.objective, self.model.task)
+            space_of(self)
+        return self
+
 
 class Recipe(Part):
     """A whole run: one or several tasks."""
@@ -214,8 +226,12 @@ class Recipe(Part):
         return self
 
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of the recipe's content."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+        """First 16 hex digits of the SHA-256 of the recipe's content.
+
+        The ``search`` sections are left out: a search database remembers its own, and a run does not go by them.
+        """
+        content = self.model_dump(mode="json", exclude={"tasks": {"__all__": {"search"}}})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_recipe(source: str | Path | dict[str, Any]) -> Recipe:
@@ -255,7 +271,7 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
     parts: dict[str, type[BaseModel]] = {
         "data": Data, "also": Data, "model": Model, "train": Train, "segment": Segment, "explain": Explain,
-        "evaluate": Evaluate,
+        "evaluate": Evaluate, "search": Search, "range": Range,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:
