@@ -1,8 +1,10 @@
-"""What is minimised, by task."""
+"""What is minimised, by task. Every loss takes logits: the sigmoid or softmax is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,43 +12,47 @@ from torch.nn import functional as F
 
 from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError, nearest
+from pellucid.train.focal import Focal, binary_focal, focal, like
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Named = str | Mapping[str, Mapping[str, Any] | None]
 BY_TASK = {
-    "classification": ("cross_entropy",),
+    "classification": ("cross_entropy", "focal"),
     "regression": ("mse", "huber"),
     "segmentation": ("dice_ce", "cross_entropy"),
 }
 
 
-def make_loss(predictor: Predictor, *, name: str | None = None, weights: Tensor | None = None) -> Loss:
+def make_loss(predictor: Predictor, *, name: Named | None = None, weights: Tensor | None = None) -> Loss:
     """``(output, truth) → scalar`` for a predictor's task and activation.
 
     Args:
         predictor: gives the task, and whether classes exclude each other.
-        name: ``"cross_entropy"`` (binary where labels are independent), ``"mse"`` or ``"huber"``, ``"dice_ce"``
-            (Dice loss plus cross-entropy, equal parts); the first of its task if None.
+        name: ``"cross_entropy"`` (binary where labels are independent), ``"focal"``, or ``{"focal": {"gamma": …,
+            "alpha": …}}`` (see Focal); ``"mse"`` or ``"huber"``; ``"dice_ce"`` (Dice loss plus cross-entropy, equal
+            parts); the first of its task if None.
         weights: per class: of each class's cases (softmax), or of each label's positives (sigmoid).
 
     Raises:
-        UsageError: a loss of another task.
+        UsageError: a loss of another task, or options that it does not have or refuses.
     """
     known = BY_TASK[predictor.task]
-    name = name or known[0]
+    name, options = _named(name or known[0])
     if name not in known:
         raise UsageError(f"loss {name!r} for {predictor.task}; {nearest(name, known)}")
+    if options and name != "focal":
+        raise UsageError(f"loss {name!r} has no option {next(iter(options))!r}; only 'focal' has options")
     if weights is not None and predictor.task != "classification":
         raise UsageError(f"balance is for classification, this model does {predictor.task}; leave it out")
     if predictor.task == "regression":
-        score = F.mse_loss if name == "mse" else F.huber_loss
-        return lambda output, truth: score(_like(output, truth), truth)
+        return partial(_score, F.mse_loss if name == "mse" else F.huber_loss)
     if predictor.task == "segmentation":
         return _Segmentation(dice=name == "dice_ce")
-    if predictor.activation == "softmax":
-        return lambda output, truth: F.cross_entropy(output, truth, weight=_on(weights, output))
-    return lambda output, truth: F.binary_cross_entropy_with_logits(
-        _like(output, truth), truth, pos_weight=_on(weights, output)
-    )
+    exclusive = predictor.activation == "softmax"
+    if name == "focal":
+        chosen = Focal.of(options, exclusive=exclusive, classes=len(predictor.classes))
+        return partial(focal if exclusive else binary_focal, chosen=chosen, weights=weights)
+    return partial(_exclusive if exclusive else _independent, weights)
 
 
 def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
@@ -64,12 +70,27 @@ def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
     return len(truth) / (classes * count) if activation == "softmax" else (len(truth) - count) / count
 
 
-def _like(output: Tensor, truth: Tensor) -> Tensor:
-    return output.reshape(truth.shape) if output.ndim == 1 else output
+def _named(name: Named) -> tuple[str, dict[str, Any]]:
+    if isinstance(name, str):
+        return name, {}
+    if len(name) != 1:
+        raise UsageError(f"loss is {dict(name)}; give one name, or one name with its options")
+    ((found, options),) = name.items()
+    return found, dict(options or {})
 
 
-def _on(weights: Tensor | None, output: Tensor) -> Tensor | None:
-    return None if weights is None else weights.to(output)
+# Functions and partials, not closures: several devices means several processes, and these can be sent to them.
+def _score(of: Callable[[Tensor, Tensor], Tensor], output: Tensor, truth: Tensor) -> Tensor:
+    return of(like(output, truth), truth)
+
+
+def _exclusive(weights: Tensor | None, output: Tensor, truth: Tensor) -> Tensor:
+    return F.cross_entropy(output, truth, weight=None if weights is None else weights.to(output))
+
+
+def _independent(weights: Tensor | None, output: Tensor, truth: Tensor) -> Tensor:
+    weights = None if weights is None else weights.to(output)
+    return F.binary_cross_entropy_with_logits(like(output, truth), truth, pos_weight=weights)
 
 
 class _Segmentation(nn.Module):
