@@ -49,11 +49,20 @@ def test_a_table_and_thresholds_round_trip(tmp_path):
     module = build_network("image_tabular", {"features": 2, "classes": 3})
     made = Predictor(
         module, inputs=["ct", "ehr"], task="classification", classes=["a", "b", "c"], activation="sigmoid",
-        thresholds=[0.1, 0.2, 0.3], features={"ehr": ["age", "bmi"]}, normalise={"ehr": ([60, 25], [10, 4])},
+        thresholds=[0.1, float("nan"), 0.3], temperature=2.5, features={"ehr": ["age", "bmi"]},
+        normalise={"ehr": ([60, 25], [10, 4])},
     )  # fmt: skip
     save_predictor(made, tmp_path, network="image_tabular", options={"features": 2, "classes": 3})
+    written = json.loads((tmp_path / "model.json").read_text())
+    assert written["predictor"]["thresholds"] == [0.1, None, 0.3]
     got = load_predictor(tmp_path)
-    assert got.thresholds == (0.1, 0.2, 0.3)
+    assert str(got.thresholds) == "(0.1, nan, 0.3)"
+    assert got.without_threshold == ("b",)
+    assert got.temperature == 2.5
+    # A folder of before there were temperatures.
+    del written["predictor"]["temperature"]
+    (tmp_path / "model.json").write_text(json.dumps(written))
+    assert load_predictor(tmp_path).temperature == 1
     assert got.features == {"ehr": ("age", "bmi")}
     assert got.activation == "sigmoid"
 

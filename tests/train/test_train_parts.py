@@ -177,10 +177,6 @@ def test_thresholds_are_the_best_of_all(tmp_path):
         assert f1_score(y[:, k], p[:, k] > got[k]) == pytest.approx(best)
 
 
-def test_threshold_of_a_label_without_positives_is_a_half():
-    assert best_thresholds(torch.zeros(3, 1), torch.rand(3, 1)) == (0.5,)
-
-
 def test_truths_that_do_not_fit_the_task():
     labels = Predictor(nn.Identity(), inputs=["x"], task="classification", classes=["a", "b"], activation="sigmoid")
     with pytest.raises(InputError, match="independent labels need 2 values"):

@@ -20,7 +20,9 @@ from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
 from pellucid.nets.registry import build_network, count_inputs
+from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
+from pellucid.train.calibration import Calibration
 from pellucid.train.callbacks import Interrupted, Keeper
 from pellucid.train.data import TRUTH, Batches, stack
 from pellucid.train.layout import lay_out
@@ -29,7 +31,6 @@ from pellucid.train.module import METRICS, TrainingModule, outputs
 from pellucid.train.normalise import statistics
 from pellucid.train.progress import bar
 from pellucid.train.state import State
-from pellucid.train.thresholds import best_thresholds
 from pellucid.types import Activation, Task
 
 PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
@@ -47,6 +48,9 @@ class Trained:
         best_epoch: that of the lowest validation loss, counted from 1.
         stopped_early: whether the patience ran out before the epochs did.
         settings: all that was asked for, plain, to be kept with the model.
+        thresholds: of a classifier, by class, with the reason where there is none
+            (:func:`~pellucid.train.thresholds.threshold_table`).
+        calibration: of a classifier that was to be calibrated.
     """
 
     predictor: Predictor
@@ -55,6 +59,8 @@ class Trained:
     best_epoch: int
     stopped_early: bool
     settings: dict[str, Any]
+    thresholds: pd.DataFrame | None = None
+    calibration: Calibration | None = None
 
 
 def fit(
@@ -78,6 +84,7 @@ def fit(
     augment: Sequence[Any] = (),
     patience: int | None = None,
     features: Mapping[str, Sequence[str]] | None = None,
+    calibrate: bool = False,
     precision: str = "float32",
     device: str = "auto",
     seed: int = 0,
@@ -88,7 +95,7 @@ def fit(
     """Train a network from random weights; the best epoch on the validation cases is kept.
 
     There is no place for test cases here: statistics come from ``cases_train``; the best epoch, early stopping and
-    the thresholds of independent labels from ``cases_val``. The same seed gives the same weights on a CPU.
+    a classifier's thresholds and temperature from ``cases_val``. The same seed gives the same weights on a CPU.
 
     Args:
         cases_train: to learn from; held in memory, all of one size.
@@ -110,6 +117,7 @@ def fit(
         augment: names, ``{name: options}`` or objects: ``flip``, ``affine``, ``intensity``.
         patience: epochs without a lower validation loss before training stops; None never stops it.
         features: names of a table's columns.
+        calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
         precision: ``"float32"``, or ``"bf16"`` where the device is fast at it.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         seed: of the weights, the order and the augmentation.
@@ -175,16 +183,21 @@ def fit(
                 _run(training, keeper, batches, val_batches, epochs=epochs, precision=precision, device=device)
         module.load_state_dict(state.best)
         lay_out(module.cpu().eval(), last=False)
-        if task == "classification" and predictor.activation == "sigmoid":
+        thresholds, calibration = None, None
+        if task == "classification" and predictor.activation != "identity":
             output, truth = outputs(training.cpu(), val_batches, torch.device("cpu"))
-            predictor.thresholds = best_thresholds(truth, output.reshape(truth.shape).sigmoid())
+            thresholds, calibration = choose_answers(
+                predictor, truth, output, groups=[c.group or c.id for c in cases_val], calibrate=calibrate, seed=seed
+            )
     return Trained(
         predictor,
         pd.DataFrame(state.history).astype({"epoch": int}),
         METRICS[task],
         state.best_epoch,
         state.stopped_early,
-        settings,
+        settings | {"calibrate": calibrate},
+        thresholds,
+        calibration,
     )
 
 

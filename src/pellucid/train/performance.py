@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import UsageError
+from pellucid.train.draws import interval, patient_draws
 from pellucid.train.scores import Scored, classification, regression, segmentation
 from pellucid.types import Activation, Task
 
@@ -26,6 +27,7 @@ def performance(
     classes: Sequence[str] = (),
     groups: Sequence[str] | None = None,
     thresholds: Sequence[float] | None = None,
+    temperature: float = 1.0,
     by: Sequence[str] | None = None,
     n_boot: int = 1000,
     seed: int = 0,
@@ -37,9 +39,9 @@ def performance(
     one reported; with more, and with several labels, each class is set against the rest, after their mean (class
     ``"macro"``). The first row of a metric is the one to quote.
 
-    Metrics: ``accuracy auroc auprc f1 sensitivity specificity`` (classification), ``mae rmse pearson r2``
-    (regression), ``dice iou`` (segmentation: per case, then the mean; a case where a class is neither there nor
-    predicted says nothing about it and is left out).
+    Metrics: ``accuracy balanced_accuracy auroc auprc f1 precision sensitivity specificity`` (classification),
+    ``mae rmse pearson r2`` (regression), ``dice iou`` (segmentation: per case, then the mean; a case where a class is
+    neither there nor predicted says nothing about it and is left out).
 
     Args:
         truth: ``(N,)`` class indices, ``(N, K)`` labels of 0 and 1, scores, or masks ``(N, *spatial)``.
@@ -48,7 +50,10 @@ def performance(
         activation: ``"softmax"`` or ``"sigmoid"``; as in Predictor if None.
         classes: names of the outputs.
         groups: of each case, normally the patient; each case its own if None.
-        thresholds: per label (sigmoid, and a one-channel segmentation), chosen on validation; 0.5 if None.
+        thresholds: per label (sigmoid, and a one-channel segmentation), chosen on validation; 0.5 if None. NaN is a
+            label without one: what needs it is NaN, with the reason.
+        temperature: by which the logits of a classification are divided, as the thresholds are of calibrated
+            probabilities.
         by: a stratum of each case, such as the view; the same metrics follow within each.
         n_boot: draws.
         seed: of the draws.
@@ -78,7 +83,7 @@ def performance(
     elif task == "regression":
         scored = regression(truth, output, classes)
     else:
-        scored = classification(truth, output, activation, classes, thresholds)
+        scored = classification(truth, output, activation, classes, thresholds, temperature)
     parts = [_table("all", scored, names, n_boot, seed)]
     for stratum in sorted(set(strata.tolist())) if strata is not None else ():
         chosen = np.flatnonzero(strata == stratum)
@@ -87,22 +92,14 @@ def performance(
 
 
 def _table(stratum: str, scored: Scored, groups: NDArray, n_boot: int, seed: int) -> pd.DataFrame:
-    known, index = np.unique(groups, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(known), np.full(len(known), 1 / len(known)), size=n_boot)
+    drawn = patient_draws(groups, len(groups), n_boot=n_boot, seed=seed)
     # Row 0 has every case once: the value itself. The others are the draws: a case counts as often as its group.
-    weights = np.concatenate([np.ones((1, len(groups))), counts[:, index].astype(float)])
+    weights = np.concatenate([np.ones((1, len(groups))), drawn.weights])
     rows = []
     for result in scored.all(weights):
-        value, draws = result.values[0], result.values[1:]
-        defined = draws[np.isfinite(draws)]
-        reason, low, high = result.reason, np.nan, np.nan
+        value, low, high, reason = result.values[0], np.nan, np.nan, result.reason
         if np.isfinite(value):
-            if len(known) < 2:
-                reason = "one group only: no interval"
-            elif len(defined) < 0.5 * n_boot:
-                reason = f"undefined in {n_boot - len(defined)} of {n_boot} draws: no interval"
-            else:
-                low, high = np.quantile(defined, [0.025, 0.975])
+            low, high, why = interval(result.values[1:], drawn.patients)
+            reason = "; ".join(r for r in (reason, why) if r)
         rows.append((stratum, result.metric, result.of, value, low, high, result.n, reason))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +17,11 @@ from pellucid.train.weighted import (
     auprc,
     auroc,
     average,
+    balanced_accuracy,
     f1,
     mae,
     pearson,
+    precision,
     r2,
     rmse,
     sensitivity,
@@ -29,6 +31,7 @@ from pellucid.types import Activation
 
 Weighted = Callable[[Array, Array, Array], Array]
 ONE_CLASS = "one class only"
+NO_THRESHOLD = "the class has no threshold"
 
 
 class Result(NamedTuple):
@@ -93,9 +96,12 @@ def _mean(metric: str, found: list[Result]) -> Result:
     table = np.stack([r.values for r in found])
     # A class that is undefined in the value itself is left out of every draw, so that all average the same classes.
     used = np.isfinite(table[:, 0])
-    left = [r.of for r in found if not np.isfinite(r.values[0])]
+    left: dict[str, list[str]] = {}
+    for r in found:
+        if not np.isfinite(r.values[0]):
+            left.setdefault(r.reason or ONE_CLASS, []).append(r.of)
     values = table[used].mean(0) if used.any() else np.full(table.shape[1], np.nan)
-    reason = f"without {', '.join(left)} ({found[0].reason or ONE_CLASS})" if left else ""
+    reason = "; ".join(f"without {', '.join(names)} ({why})" for why, names in left.items())
     return Result(metric, "macro", values, max(r.n for r in found), reason)
 
 
@@ -105,9 +111,10 @@ def classification(
     activation: Activation | None,
     classes: Sequence[str],
     thresholds: Sequence[float] | None,
+    temperature: float = 1.0,
 ) -> Scored:
-    """Accuracy, AUROC, AUPRC, F1, sensitivity and specificity, each class against the rest."""
-    output = output.reshape(len(output), -1).double()
+    """Accuracy, AUROC, AUPRC, F1, precision, sensitivity and specificity, each class against the rest."""
+    output = output.reshape(len(output), -1).double() / temperature
     k = output.shape[1]
     names = _names(classes, k)
     activation = activation or ("softmax" if k > 1 else "sigmoid")
@@ -119,7 +126,10 @@ def classification(
         p, labels = output.softmax(1), torch.nn.functional.one_hot(truth.long(), k)
         hard = torch.nn.functional.one_hot(output.argmax(1), k)
         hits = (output.argmax(1) == truth).double()
-        columns = [Column("accuracy", "all", average, np.ones(len(truth)), _np(hits))]
+        columns = [
+            Column("accuracy", "all", average, np.ones(len(truth)), _np(hits)),
+            Column("balanced_accuracy", "all", balanced_accuracy, _np(truth), _np(output.argmax(1)), ONE_CLASS),
+        ]
         # Two exclusive classes are one question: the second is the positive one.
         which = [1] if k == 2 else list(range(k))
     else:
@@ -129,9 +139,13 @@ def classification(
         limits = torch.tensor(thresholds if thresholds is not None else [0.5] * k, dtype=torch.float64)
         if limits.shape != (k,):
             raise UsageError(f"performance: {len(limits)} thresholds for {k} labels; give one each")
-        hard, which = (p > limits).long(), list(range(k))
-        columns = [
-            Column("accuracy", names[c], average, np.ones(len(truth)), _np(hard[:, c] == labels[:, c]))
+        # NaN where a label has no threshold: it says neither yes nor no.
+        hard = torch.where(limits.isnan(), torch.nan, (p > limits).double())
+        which = list(range(k))
+        hits = torch.where(hard.isnan(), torch.nan, (hard == labels).double())
+        columns = [Column("accuracy", names[c], average, np.ones(len(truth)), _np(hits[:, c])) for c in which]
+        columns += [
+            Column("balanced_accuracy", names[c], balanced_accuracy, _np(labels[:, c]), _np(hard[:, c]), ONE_CLASS)
             for c in which
         ]
     for c in which:
@@ -141,10 +155,12 @@ def classification(
             Column("auroc", names[c], auroc, y, _rank(output, c, score, activation), ONE_CLASS),
             Column("auprc", names[c], auprc, y, _rank(output, c, score, activation), "no positive case"),
             Column("f1", names[c], f1, y, predicted, "neither positive nor predicted"),
+            Column("precision", names[c], precision, y, predicted, "nothing is predicted"),
             Column("sensitivity", names[c], sensitivity, y, predicted, "no positive case"),
             Column("specificity", names[c], specificity, y, predicted, "no negative case"),
         ]
-    return Scored(tuple(columns), macro=len(which) > 1)
+    told = [replace(c, undefined=NO_THRESHOLD) if np.isnan(c.predicted).all() else c for c in columns]
+    return Scored(tuple(told), macro=len(which) > 1)
 
 
 def regression(truth: Tensor, output: Tensor, classes: Sequence[str]) -> Scored:

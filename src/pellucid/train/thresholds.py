@@ -41,8 +41,11 @@ def threshold_table(truth: Tensor, probability: Tensor, *, classes: Sequence[str
     for name, y, score in zip(names, t.T, p.T):
         positives, n = int(y.sum()), len(y)
         what = "no" if positives == 0 else "only" if positives == n else ""
-        threshold, f1 = (math.nan, math.nan) if what else _best(y, score)
-        rows.append((name, threshold, f1, positives, n, f"{what} positive cases in validation" if what else ""))
+        reason = f"{what} positive cases in validation" if what else ""
+        if not reason and not bool((score > 0).any()):
+            reason = "every probability is 0"
+        threshold, f1 = (math.nan, math.nan) if reason else _best(y, score)
+        rows.append((name, threshold, f1, positives, n, reason))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -72,6 +75,7 @@ def _best(y: Tensor, p: Tensor) -> tuple[float, float]:
     # Everything from value i upwards counts as predicted.
     hits, predicted = positives.flip(0).cumsum(0).flip(0), count.flip(0).cumsum(0).flip(0)
     f1 = 2 * hits / (predicted + y.sum())
+    f1[values <= 0] = -1  # no threshold has a probability of 0 above it
     below = torch.cat([torch.zeros(1, dtype=values.dtype), values[:-1]])
     middle = (values + below) / 2
     equal = f1 >= f1.max() - 1e-12

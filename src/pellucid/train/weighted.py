@@ -58,6 +58,19 @@ def specificity(w: Array, y: Array, p: Array) -> Array:
     return w @ ((1 - y) * (1 - p)) / (w @ (1 - y))
 
 
+def precision(w: Array, y: Array, p: Array) -> Array:
+    """Share of the predicted that are positive."""
+    return w @ (y * p) / (w @ p)
+
+
+def balanced_accuracy(w: Array, y: Array, p: Array) -> Array:
+    """Mean over the classes of ``y`` of the share of each that is predicted; NaN with one class only."""
+    classes = np.unique(y)
+    if len(classes) < 2:
+        return np.full(len(w), np.nan)
+    return np.mean([w @ ((y == c) & (p == c)) / (w @ (y == c)) for c in classes], axis=0)
+
+
 def mae(w: Array, y: Array, p: Array) -> Array:
     """Mean absolute error."""
     return w @ np.abs(y - p) / w.sum(1)
