@@ -59,16 +59,16 @@ def run_recipe(
         if stage not in ORDER:
             raise UsageError(f"unknown stage {stage!r}; {nearest(stage, ORDER)}")
     console = console or Console(stderr=True)
-    _check_names(recipe)
-    run = _open(recipe, Path(out), resume=resume or bool(only), fresh=fresh)
+    check_names(recipe)
+    run = open_run(recipe, Path(out), resume=resume or bool(only), fresh=fresh)
     torch.manual_seed(recipe.seed)
-    with _logging(run.folder / "run.log"):
+    with logged(run.folder / "run.log"):
         LOG.info("recipe %s (%s), seed %s", recipe.name, recipe.hash(), recipe.seed)
         for work in recipe.tasks:
             context = Context(run, recipe, work, base, console, quiet, resume=resume or bool(only))
             for stage in ORDER:
                 if stage in STAGES and (not only or stage in only):
-                    _stage(context, stage, again=stage in only and not resume)
+                    do_stage(context, stage, again=stage in only and not resume)
         for stage, act in (final or {}).items():
             if not only or stage in only:
                 start = perf_counter()
@@ -87,7 +87,8 @@ def failures(run: Run) -> list[tuple[str, str, str, str]]:
     return [(str(r["task"]), str(r["stage"]), str(r["item"]), str(r["error"])) for r in wrong.to_dict("records")]
 
 
-def _stage(context: Context, stage: str, *, again: bool) -> None:
+def do_stage(context: Context, stage: str, *, again: bool = False) -> None:
+    """Do one stage of a task, if it is not done or is wanted again."""
     ledger, task = context.run.ledger, context.task
     if again:
         context.run.forget(task, stage, MAKES.get(stage, ()))
@@ -101,7 +102,12 @@ def _stage(context: Context, stage: str, *, again: bool) -> None:
     context.console.print(f"[green]✓[/] {task}: {stage} [dim]{seconds:.1f} s[/]", highlight=False)
 
 
-def _open(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
+def open_run(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
+    """The run folder of a recipe: new, or one that holds a run of the same recipe.
+
+    Raises:
+        UsageError: it holds another run, or something else.
+    """
     exists = (folder / "run.json").is_file()
     if exists and fresh:
         shutil.rmtree(folder)
@@ -131,7 +137,7 @@ def _open(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
     )  # fmt: skip
 
 
-def _check_names(recipe: Recipe) -> None:
+def check_names(recipe: Recipe) -> None:
     """Find misspelt names before hours of training, not after."""
     from pellucid.data.registry import DATASETS
     from pellucid.evaluate.run import as_metric
@@ -169,7 +175,8 @@ def _now() -> str:
 
 
 @contextmanager
-def _logging(path: Path) -> Iterator[None]:
+def logged(path: Path) -> Iterator[None]:
+    """Pellucid's log goes to this file meanwhile."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOG.addHandler(handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,22 +119,34 @@ def _train(context: Context) -> None:
 
 
 def _fit(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
+    assert context.work.train is not None
+    out = context.run.folder / "parts" / "training" / (context.task + what.removeprefix("train"))
+    with context.progress(f"{what} (epochs)", context.work.train.epochs) as advance:
+        return fit_task(context, train, val, out=out, progress=lambda _: advance(1))
+
+
+def fit_task(
+    context: Context,
+    train: Sequence[Case],
+    val: Sequence[Case],
+    *,
+    out: Path,
+    progress: Callable[[dict[str, float]], None],
+) -> Trained:
+    """The training that the task asks for, with its state in ``out``; ``progress`` is told each epoch's record."""
     work, t = context.work, context.work.train
     assert t is not None
     m = work.model
     if m.network is None:
         raise UsageError(f"task {work.name}: training needs 'network', one of ours; a loaded model is not trained")
-    name = work.name + what.removeprefix("train")
-    with context.progress(f"{what} (epochs)", t.epochs) as advance:
-        return fit(
-            train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
-            activation=m.activation, features=m.features, epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
-            optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
-            augment=t.augment, balance=t.balance, loss=t.loss,
-            precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
-            seed=context.recipe.seed, out=context.run.folder / "parts" / "training" / name, resume=context.resume,
-            progress=lambda _: advance(1),
-        )  # fmt: skip
+    return fit(
+        train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
+        activation=m.activation, features=m.features, epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
+        optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
+        augment=t.augment, balance=t.balance, loss=t.loss,
+        precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
+        seed=context.recipe.seed, out=out, resume=context.resume, progress=progress,
+    )  # fmt: skip
 
 
 def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None:
