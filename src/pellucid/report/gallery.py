@@ -145,7 +145,8 @@ def _right(truth: Any, predicted: Any) -> str:
 def _case(run: Run, task: str, case_id: str, order: Sequence[str]) -> dict[str, Any]:
     recipe, case, predicted = run.recipe(task), run.case(task, case_id), run.prediction(task, case_id)
     maps = sorted(
-        (with_checks(a) for a in run.attributions(task, case_id)),
+        # Masked maps stand beside what they were made from, in a gallery of their own.
+        (with_checks(a) for a in run.attributions(task, case_id) if (a.refinement or {}).get("refiner") != "segx"),
         key=lambda a: order.index(a.method) if a.method in order else len(order),
     )
     targets: list[dict[str, Any]] = []

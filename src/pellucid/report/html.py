@@ -18,6 +18,7 @@ from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
 from pellucid.report.judge import RULE, Judgement, deciding, judge
 from pellucid.report.limits import limits
+from pellucid.report.masked import masked_gallery
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
 from pellucid.report.reading import reading
@@ -98,6 +99,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "curve": curve_panel(run, task),
         "scatter": scatter_panel(run, task),
         "gallery": gallery(run, task, order),
+        "masked": masked_gallery(run, task, order),
         "shares": shares_panel(run, task, order),
         "regions": region_tables(run, task, order),
         "compared": _compared(run, task, order),
