@@ -109,8 +109,9 @@ def _strip(run: Run, task: str, case: Case, plain: Attribution, masked: Attribut
     stage = Stage(case, marks, explained_voxel(mask, []) if len(case.spatial) == 3 else None)
     family = str(run.info.get("methods", {}).get(plain.method, {}).get("family", ""))
     hidden, certainty = _hidden(made), _certainty(run, task, plain)
+    hides = f"The mask hides {100 * hidden:.0f} % of the evidence." if np.isfinite(hidden) else "There is no evidence."
     said = [
-        f"The mask hides {100 * hidden:.0f} % of the evidence." if np.isfinite(hidden) else "The map has no evidence to hide.",
+        hides,
         "SegU certainty: not measured." if certainty is None else f"SegU certainty {certainty}.",
     ]
     flags = [f for f in warnings_of(masked.flags) if f not in warnings_of(plain.flags)]
