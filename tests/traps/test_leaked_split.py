@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from make_skin_and_chest import make_ham10000
 from pellucid.core.case import Case
-from pellucid.data import Split, check_split, split
+from pellucid.data import Split, check_split, load_dataset, split
 from pellucid.errors import InputError
 
 
@@ -46,3 +47,21 @@ def test_a_split_file_that_leaks_is_refused(tmp_path):
     path = leaking.save(tmp_path / "split.json")
     with pytest.raises(InputError, match="groups are on two sides"):
         Split.load(path, cases)
+
+
+def test_ham10000_by_image_puts_one_lesion_on_both_sides(tmp_path):
+    cases = load_dataset("ham10000", make_ham10000(tmp_path, n=60), size=8)
+    lesions = {c.group for c in cases}
+    assert len(lesions) < len(cases), "some lesions have two pictures"
+    order = np.random.default_rng(0).permutation(len(cases))
+    by_image = Split([cases[i] for i in order[:42]], [cases[i] for i in order[42:48]], [cases[i] for i in order[48:]])
+    both = {c.group for c in by_image.train} & {c.group for c in by_image.test}
+    assert both, "the trap is real"
+    with pytest.raises(InputError, match=rf"of {len(lesions)} groups are on two sides"):
+        check_split(by_image)
+    for seed in range(5):
+        ours = split(cases, (0.7, 0.1, 0.2), seed)
+        sides = [{c.group for c in side} for side in ours]
+        assert not sides[0] & sides[1]
+        assert not sides[0] & sides[2]
+        assert not sides[1] & sides[2]

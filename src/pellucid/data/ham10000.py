@@ -68,10 +68,10 @@ def load_ham10000(
     path = below.need(*_TABLES, what="table", layout=_LAYOUT)
     table = read_table(path, text=("lesion_id", "image_id", "dx"))
     rows = [(str(row["image_id"]), row) for row in table.to_dict("records")[:limit]]
-    below.need_any([f"{id}.jpg" for id, _ in rows], what="pictures", layout=_LAYOUT)
+    below.need_any([(f"{id}.jpg",) for id, _ in rows], what="pictures", layout=_LAYOUT)
     if masks == "required":
         layout = f"{_LAYOUT}; the masks are a file of their own on the Dataverse. Without them set masks: optional"
-        below.need_any([f"{id}_segmentation.png" for id, _ in rows], what="masks", layout=layout)
+        below.need_any([(f"{id}_segmentation.png",) for id, _ in rows], what="masks", layout=layout)
 
     def make(id: str, row: Mapping[Any, Any]) -> Case:
         if not row["lesion_id"]:

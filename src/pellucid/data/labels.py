@@ -1,12 +1,17 @@
-"""The label of a case from the cell of a table."""
+"""The label or labels of a case from the cells of a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from pellucid.errors import InputError, nearest
+
+_YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 def truth_of(cell: Any, *, case: str, column: str, classes: Sequence[str] | None) -> int | float | None:
@@ -43,3 +48,55 @@ def truth_of(cell: Any, *, case: str, column: str, classes: Sequence[str] | None
 
 def _written_as_real(text: str) -> bool:
     return "." in text or "e" in text.lower()
+
+
+def vector_of(row: Mapping[Any, Any], columns: Sequence[str], *, case: str) -> Tensor | None:
+    """A vector of 0 and 1 from one column per label; None if one of the cells is empty, for then it is unknown.
+
+    Raises:
+        InputError: a cell that holds something else; names the case.
+    """
+    values: list[int] = []
+    unknown = False
+    for column in columns:
+        text = "" if row[column] is None else str(row[column]).strip().lower()
+        if text in ("", "nan", "none"):
+            unknown = True
+        elif text in _YES_NO:
+            values.append(_YES_NO[text])
+        else:
+            raise InputError(
+                f"case {case}: column {column!r} holds {row[column]!r}; a label is 0 or 1, empty where it is unknown"
+            )
+    return None if unknown else torch.tensor(values, dtype=torch.int64)
+
+
+def names_vector(
+    cell: Any, *, case: str, column: str, classes: Sequence[str], separator: str, none: str | None = None
+) -> Tensor | None:
+    """A vector of 0 and 1 from names joined in one cell; None for an empty cell.
+
+    Args:
+        cell: such as ``"Mass|Nodule"``.
+        case: its id, for messages.
+        column: the cell's, for messages.
+        classes: the names, in order.
+        separator: between the names.
+        none: what stands in the cell where there is none of the classes, such as ``"No Finding"``.
+
+    Raises:
+        InputError: a name that is no class, or ``none`` beside one; names the case.
+    """
+    names = [name.strip() for name in ("" if cell is None else str(cell)).split(separator)]
+    names = [name for name in names if name and name.lower() != "nan"]
+    if not names:
+        return None
+    if none is not None and none in names:
+        if len(set(names)) > 1:
+            raise InputError(f"case {case}: column {column!r} holds {none!r} and another label: {cell!r}; correct it")
+        names = []
+    for name in names:
+        if name not in classes:
+            hint = nearest(name, classes)
+            raise InputError(f"case {case}: label {name!r} in column {column!r} is none of the classes; {hint}")
+    return torch.tensor([int(name in names) for name in classes], dtype=torch.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pellucid.errors import InputError
@@ -15,12 +15,13 @@ class Below:
 
     Args:
         root: the folder; links to folders are followed.
+        skip: whether a folder is left out, with all below it.
 
     Raises:
         InputError: no such folder.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, *, skip: Callable[[Path], bool] = lambda _: False) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
             raise InputError(f"{self.root}: no such folder; check the path")
@@ -32,26 +33,22 @@ class Below:
                 folders.clear()
                 continue
             seen.add(real)
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            folders[:] = sorted(f for f in folders if not f.startswith(".") and not skip(Path(folder) / f))
             for name in sorted(files):
                 self._paths[name].append(Path(folder) / name)
 
-    def find(self, *names: str, within: str = "", avoid: str = "") -> Path | None:
+    def find(self, *names: str, within: str = "") -> Path | None:
         """The first file of the first name that there is; None if there is none.
 
         Args:
             names: of the file, in the order in which they are preferred.
-            within: a file in a folder with this in its name comes first.
-            avoid: one in a folder with this in its name comes last.
+            within: a file in a folder with this in its name is preferred to others of its name.
         """
         for name in names:
-            if self._paths.get(name):
-
-                def rank(path: Path) -> tuple[bool, bool]:
-                    folders = "/".join(path.relative_to(self.root).parts[:-1]).lower()
-                    return bool(avoid) and avoid in folders, within not in folders
-
-                return min(self._paths[name], key=rank)
+            paths = self._paths.get(name, [])
+            inside = [p for p in paths if within and within in str(p.parent.relative_to(self.root)).lower()]
+            if paths:
+                return (inside or paths)[0]
         return None
 
     def need(self, *names: str, what: str, layout: str) -> Path:
@@ -65,15 +62,21 @@ class Below:
             raise InputError(f"{self.root}: no {what} ({' or '.join(names)}); {layout}; found {self.found()}")
         return path
 
-    def need_any(self, names: Sequence[str], *, what: str, layout: str) -> None:
+    def need_any(self, names: Iterable[Sequence[str]], *, what: str, layout: str) -> None:
         """Make sure that one of the files is there, for then it is single cases that lack theirs.
+
+        Args:
+            names: of each file those that it may have.
+            what: the files are.
+            layout: what is expected.
 
         Raises:
             InputError: there is none; says what was expected and what was found.
         """
-        if names and not any(self._paths.get(name) for name in names):
+        names = list(names)
+        if names and not any(self._paths.get(name) for some in names for name in some):
             raise InputError(
-                f"{self.root}: none of the {len(names)} {what} is there (the first would be {names[0]}); {layout}; "
+                f"{self.root}: none of the {len(names)} {what} is there (the first would be {names[0][0]}); {layout}; "
                 f"found {self.found()}"
             )
 
