@@ -1,6 +1,7 @@
 """Networks and their weights."""
 
 from pellucid.nets.load import load_module
+from pellucid.nets.pretrained import start_from
 from pellucid.nets.registry import NETWORKS, build_network, count_inputs
 from pellucid.nets.store import load_predictor, read_description, save_predictor
 from pellucid.nets.weights import load_weights, save_weights
@@ -15,4 +16,5 @@ __all__ = [
     "read_description",
     "save_predictor",
     "save_weights",
+    "start_from",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,7 +15,7 @@ from torch import Tensor
 from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, PellucidError, unknown
 from pellucid.nets.registry import NETWORKS, build_network
-from pellucid.nets.weights import load_weights, save_weights
+from pellucid.nets.weights import load_weights, save_weights, sha256
 
 FORMAT = 1
 FIELDS = ("inputs", "task", "classes", "activation", "thresholds", "temperature", "features", "output", "name")
@@ -57,7 +56,7 @@ def save_predictor(
                 "options": _plain(dict(options or {})),
                 "predictor": {k: _plain(getattr(predictor, k)) for k in FIELDS}
                 | {"normalise": _plain(predictor.normalise)},
-                "weights": {"sha256": _sha256(weights), "hash": predictor.weights_hash()},
+                "weights": {"sha256": sha256(weights), "hash": predictor.weights_hash()},
                 "versions": _versions(),
                 "info": _plain(dict(info or {})),
             },
@@ -85,7 +84,7 @@ def load_predictor(folder: str | Path) -> Predictor:
         fields, wanted = dict(content["predictor"]), content["weights"]["sha256"]
         if not weights.is_file():
             raise ModelError(f"model folder {folder}: weights.safetensors is missing")
-        if _sha256(weights) != wanted:
+        if sha256(weights) != wanted:
             raise ModelError(
                 f"model folder {folder}: weights.safetensors is not the file that model.json describes "
                 "(its SHA-256 differs); copy the folder again, or train anew"
@@ -117,11 +116,6 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         found = content.get("format") if isinstance(content, dict) else None
         raise ModelError(f"model folder {folder}: format {found}, this version reads format {FORMAT}")
     return content
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         ModelError: no such file, not weights, or weights that do not fit (which keys).
     """
     path = Path(path)
-    state = _fit_prefix(read_state(path), module.state_dict())
+    state = fit_prefix(read_state(path), module.state_dict())
     own = module.state_dict()
     missing = [k for k in own if k not in state]
     unexpected = [k for k in state if k not in own]
@@ -88,7 +89,8 @@ def _state_of(content: Any, path: Path) -> dict[str, Tensor]:
     return {str(k): v for k, v in content.items()}
 
 
-def _fit_prefix(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fit_prefix(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without a prefix that all of its keys share (``module.``), where no key is one of ``own``."""
     while not set(state) & set(own):
         first = {k.partition(".")[0] for k in state if "." in k}
         if len(first) != 1 or not all("." in k for k in state):
@@ -102,6 +104,12 @@ def _some(what: str, names: Sequence[str], n: int = 4) -> str:
         return ""
     more = f" and {len(names) - n} more" if len(names) > n else ""
     return f"{len(names)} {what}: {', '.join(names[:n])}{more}"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
