@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,18 +13,9 @@ from torch.nn import functional as F
 
 from pellucid.core.registry import build
 from pellucid.errors import UsageError, nearest
-
-Batch = dict[str, Tensor]
-
-
-class Augmentation(Protocol):
-    """Changes pictures ``(B, C, *spatial)`` and a mask ``(B, *spatial)``; draws from ``generator`` on the CPU."""
-
-    def __call__(
-        self, images: Batch, mask: Tensor | None, generator: torch.Generator
-    ) -> tuple[Batch, Tensor | None]:
-        """The changed pictures and mask."""
-        ...
+from pellucid.train.augment_base import Augmentation, Batch, bounds, uniform, wide
+from pellucid.train.augment_grey import BiasField, Blur, Gamma, Invert, Noise
+from pellucid.train.augment_things import Frame, Opacities, PasteDevices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +51,22 @@ def _flipped(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """A small rotation, scaling and shift; linear for pictures, nearest for the mask, borders continued.
+    """A small rotation, scaling and shift; linear for pictures, nearest for the mask.
 
     Attributes:
         degrees: largest rotation, in every plane.
         scale: largest change of size, as a share.
         shift: largest shift along each axis, as a share of its length.
+        aspect: largest change of one axis' length against the others, as a share.
+        outside: what is shown where the picture ends: its ``"edge"`` continued, or a ``"frame"`` of its smallest
+            value (two thirds of the cases) or its largest, where the mask is 0.
     """
 
     degrees: float = 10.0
     scale: float = 0.1
     shift: float = 0.05
+    aspect: float = 0.0
+    outside: Literal["edge", "frame"] = "edge"
 
     def __call__(
         self, images: Batch, mask: Tensor | None, generator: torch.Generator
@@ -80,36 +76,49 @@ class Affine:
         dims = first.ndim - 2
         if dims < 2:
             raise UsageError("augment 'affine' wants pictures with two or three spatial axes")
+        if self.outside not in ("edge", "frame"):
+            raise UsageError(f"augment 'affine': outside is {self.outside!r}; give 'edge' or 'frame'")
         turn, shift = self._draw(len(first), dims, generator)
-        images = {k: _warp(v, turn, shift, "bilinear") for k, v in images.items()}
+        framed = self.outside == "frame"
+        bright = (torch.rand(len(first), generator=generator) < 1 / 3).float() if framed else None
+        images = {k: _warp(v, turn, shift, "bilinear", _level(v, bright)) for k, v in images.items()}
         if mask is not None:
-            mask = _warp(mask[:, None].float(), turn, shift, "nearest")[:, 0].to(mask.dtype)
+            level = torch.zeros((), device=mask.device) if framed else None
+            mask = _warp(mask[:, None].float(), turn, shift, "nearest", level)[:, 0].to(mask.dtype)
         return images, mask
 
     def _draw(self, n: int, dims: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         turn = torch.eye(dims).repeat(n, 1, 1)
         for i, j in itertools.combinations(range(dims), 2):
-            angle = torch.deg2rad(self.degrees * _uniform(n, generator))
+            angle = torch.deg2rad(self.degrees * uniform(n, generator))
             plane = torch.eye(dims).repeat(n, 1, 1)
             plane[:, i, i] = plane[:, j, j] = angle.cos()
             plane[:, i, j], plane[:, j, i] = -angle.sin(), angle.sin()
             turn = turn @ plane
-        turn = turn * (1 + self.scale * _uniform(n, generator))[:, None, None]
-        shift = torch.stack([2 * self.shift * _uniform(n, generator) for _ in range(dims)], dim=1)
+        turn = turn * (1 + self.scale * uniform(n, generator))[:, None, None]
+        shift = torch.stack([2 * self.shift * uniform(n, generator) for _ in range(dims)], dim=1)
+        if self.aspect:
+            longer = torch.stack([1 + self.aspect * uniform(n, generator) for _ in range(dims)], dim=1)
+            turn = turn * longer[:, None, :]
         return turn, shift
 
 
-def _uniform(n: int, generator: torch.Generator) -> Tensor:
-    return 2 * torch.rand(n, generator=generator) - 1
+def _level(x: Tensor, bright: Tensor | None) -> Tensor | None:
+    if bright is None:
+        return None
+    low, span = bounds(x)
+    return low + span * wide(bright, x)
 
 
-def _warp(x: Tensor, turn: Tensor, shift: Tensor, mode: str) -> Tensor:
+def _warp(x: Tensor, turn: Tensor, shift: Tensor, mode: str, outside: Tensor | None) -> Tensor:
     # affine_grid counts from −1 to 1 whatever the length, and its last axis comes first: a rotation of a picture
     # that is not square has to be scaled, or it shears.
     size = torch.tensor([float(s) for s in reversed(x.shape[2:])])
     theta = torch.cat([turn * size[None, None, :] / size[None, :, None], shift[:, :, None]], dim=2)
     grid = F.affine_grid(theta.to(x), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+    if outside is None:
+        return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+    return outside + F.grid_sample(x - outside, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +140,8 @@ class Intensity:
         changed = {}
         for name, x in images.items():
             dims = tuple(range(1, x.ndim))
-            wide = (-1, *[1] * (x.ndim - 1))
-            gain = (1 + self.gain * _uniform(len(x), generator)).to(x).reshape(wide)
-            bias = (self.bias * _uniform(len(x), generator)).to(x).reshape(wide)
+            gain = wide(1 + self.gain * uniform(len(x), generator), x)
+            bias = wide(self.bias * uniform(len(x), generator), x)
             mean = x.mean(dims, keepdim=True)
             changed[name] = mean + (x - mean) * gain + bias * x.std(dims, keepdim=True, correction=0)
         return changed, mask
@@ -168,6 +176,8 @@ class DropInput:
 
 AUGMENTATIONS: dict[str, type] = {
     "flip": Flip, "affine": Affine, "intensity": Intensity, "drop_input": DropInput,
+    "gamma": Gamma, "bias_field": BiasField, "noise": Noise, "blur": Blur, "invert": Invert,
+    "paste_devices": PasteDevices, "opacities": Opacities, "frame": Frame,
 }  # fmt: skip
 
 
@@ -179,7 +189,7 @@ def as_augmentations(spec: Sequence[str | Mapping[str, Any] | Augmentation]) -> 
 
     Example:
         >>> as_augmentations(["flip", {"affine": {"degrees": 5}}])[1]
-        Affine(degrees=5, scale=0.1, shift=0.05)
+        Affine(degrees=5, scale=0.1, shift=0.05, aspect=0.0, outside='edge')
     """
     if isinstance(spec, str):
         raise UsageError(f"augment is the text {spec!r}; give a list of names")
