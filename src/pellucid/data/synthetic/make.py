@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pellucid.core.case import Case
 from pellucid.data.registry import DATASETS
-from pellucid.data.synthetic import classification, regression, segmentation, volume
-from pellucid.data.synthetic.parts import TASKS
+from pellucid.data.synthetic import classification, dermoscopy, regression, segmentation, volume
+from pellucid.data.synthetic.parts import KINDS
 from pellucid.errors import UsageError, unknown
 
 _CASE: dict[str, Callable[..., Case]] = {
@@ -15,8 +16,9 @@ _CASE: dict[str, Callable[..., Case]] = {
     "regression": regression.case,
     "segmentation": segmentation.case,
     "volume": volume.case,
+    "dermoscopy": dermoscopy.case,
 }
-_SIZE = {"classification": 224, "regression": 224, "segmentation": 224, "volume": 64}
+_SIZE = {"classification": 224, "regression": 224, "segmentation": 224, "volume": 64, "dermoscopy": 224}
 
 
 def make(
@@ -29,23 +31,25 @@ def make(
     plant: bool = True,
     start: int = 0,
     table_signal: float = 1.0,
+    truth: str = "label",
 ) -> list[Case]:
     """Cases with a known answer.
 
     Case ``i`` depends on the seed and on ``i`` alone: asking for more cases changes none of the first.
 
     Args:
-        task: ``"classification"``, ``"regression"``, ``"segmentation"`` or ``"volume"``.
+        task: ``"classification"``, ``"regression"``, ``"segmentation"``, ``"volume"`` or ``"dermoscopy"``.
         n: how many cases.
         seed: of all chance.
         size: pixels along a side, 224 by default; for a volume along its longest axis, 64 by default.
         confounder: a token in a corner that gives the truth away. True: in every case; a number: the probability
             that it agrees with the truth (in a classification 0.5, in a regression 0 tells nothing). Its place is
-            the region ``"confounder"``, in the cases that do not show it too.
+            the region ``"confounder"``, in the cases that do not show it too. In dermoscopy it is the ruler.
         plant: False leaves out the signal alone: same patients, same noise, same masks of where it would be.
         start: number of the first case.
         table_signal: how much of the workshop's difference between the classes the table keeps (classification
             only). With all of it the table alone tells the classes apart, and no model has to look at the picture.
+        truth: of dermoscopy: ``"label"`` (benign or malignant) or ``"mask"`` (of the lesion).
 
     Raises:
         UsageError: unknown task, or an option out of range.
@@ -55,7 +59,7 @@ def make(
         [1, 0, 1, 0]
     """
     if task not in _CASE:
-        raise unknown("synthetic task", task, TASKS)
+        raise unknown("synthetic task", task, KINDS)
     size = _SIZE[task] if size is None else size
     if size < 16:
         raise UsageError(f"size {size}: below 16 pixels nothing can be drawn; give 16 or more")
@@ -66,8 +70,11 @@ def make(
         raise UsageError(f"confounder={confounder}: give True, False or a probability from 0 to 1")
     if not 0 <= table_signal <= 1 or (table_signal < 1 and task != "classification"):
         raise UsageError(f"table_signal={table_signal}: give a share from 0 to 1, to a classification")
+    if truth not in ("label", "mask") or (truth == "mask" and task != "dermoscopy"):
+        raise UsageError(f"truth={truth!r}: give 'label', or to dermoscopy 'mask'")
     one = _CASE[task]
-    more = {"table_signal": table_signal} if task == "classification" else {}
+    more: dict[str, Any] = {"table_signal": table_signal} if task == "classification" else {}
+    more |= {"segmentation": truth == "mask"} if task == "dermoscopy" else {}
     return [one(seed, i, size=size, confounder=agreement, plant=plant, **more) for i in range(start, start + n)]
 
 
@@ -102,3 +109,12 @@ def synthetic_segmentation(
 def synthetic_volume(*, n: int = 40, seed: int = 42, size: int = 64) -> list[Case]:
     """CT volumes in HU with the labels of eight organs, anisotropic and oblique."""
     return make("volume", n=n, seed=seed, size=size)
+
+
+@DATASETS.register("synthetic_dermoscopy")
+def synthetic_dermoscopy(
+    *, n: int = 300, seed: int = 42, size: int = 224, confounder: bool | float = False, plant: bool = True,
+    truth: str = "label",
+) -> list[Case]:  # fmt: skip
+    """Skin lesions, benign or malignant, with hairs, rulers and dark frames, and the masks of all of them."""
+    return make("dermoscopy", n=n, seed=seed, size=size, confounder=confounder, plant=plant, truth=truth)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pellucid.data.synthetic.canvas import Array
 
 TASKS = ("classification", "regression", "segmentation", "volume")
+KINDS = (*TASKS, "dermoscopy")  # their order seeds them
 LETTER = np.array([[1, 1, 1, 0], [1, 0, 0, 1], [1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 1]], dtype=np.float32)
 
 
@@ -26,13 +27,13 @@ class Chance:
     @classmethod
     def of(cls, task: str, seed: int, index: int) -> Chance:
         """Case ``index`` depends on these three alone, not on how many cases there are."""
-        parts = np.random.SeedSequence([TASKS.index(task), seed, index]).spawn(5)
+        parts = np.random.SeedSequence([KINDS.index(task), seed, index]).spawn(5)
         return cls(*(np.random.default_rng(p) for p in parts))
 
 
 def balanced_label(task: str, seed: int, index: int) -> int:
     """0 or 1: of every two cases in a row one is 1, which one is chance. So any even number is half and half."""
-    pair = np.random.SeedSequence([TASKS.index(task), seed, index // 2, 77])
+    pair = np.random.SeedSequence([KINDS.index(task), seed, index // 2, 77])
     return int(np.random.default_rng(pair).integers(2)) ^ (index % 2)
 
 
