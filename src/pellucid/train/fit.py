@@ -19,6 +19,7 @@ from torch import Tensor
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
+from pellucid.nets.pretrained import start_from
 from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
@@ -28,7 +29,7 @@ from pellucid.train.data import TRUTH, Batches, stack
 from pellucid.train.layout import lay_out
 from pellucid.train.losses import class_weights, make_loss
 from pellucid.train.module import METRICS, TrainingModule, outputs
-from pellucid.train.normalise import statistics
+from pellucid.train.normalise import STATISTICS, Normalise
 from pellucid.train.progress import bar
 from pellucid.train.state import State
 from pellucid.types import Activation, Task
@@ -84,6 +85,8 @@ def fit(
     augment: Sequence[Any] = (),
     patience: int | None = None,
     features: Mapping[str, Sequence[str]] | None = None,
+    weights: str | Path | None = None,
+    normalise: Normalise = "data",
     calibrate: bool = False,
     precision: str = "float32",
     device: str = "auto",
@@ -92,7 +95,7 @@ def fit(
     resume: bool = False,
     progress: bool | Callable[[dict[str, float]], None] = True,
 ) -> Trained:
-    """Train a network from random weights; the best epoch on the validation cases is kept.
+    """Train a network, from random weights or given ones; the best epoch on the validation cases is kept.
 
     There is no place for test cases here: statistics come from ``cases_train``; the best epoch, early stopping and
     a classifier's thresholds and temperature from ``cases_val``. The same seed gives the same weights on a CPU.
@@ -114,9 +117,12 @@ def fit(
         weight_decay: of all parameters.
         loss: see ``make_loss``; that of the task if None.
         balance: ``"class_weights"`` gives rare classes a larger weight; None does nothing.
-        augment: names, ``{name: options}`` or objects: ``flip``, ``affine``, ``intensity``.
+        augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
         patience: epochs without a lower validation loss before training stops; None never stops it.
         features: names of a table's columns.
+        weights: ``"imagenet"`` or a file, to start from (see :func:`~pellucid.nets.start_from`); random if None.
+        normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
+            statistics with which ImageNet weights were trained (see ``imagenet_statistics``).
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
         precision: ``"float32"``, or ``"bf16"`` where the device is fast at it.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -132,16 +138,20 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the state of the last whole epoch is in ``out``.
     """
     _check(epochs=epochs, lr=lr, precision=precision, patience=patience, balance=balance)
+    if normalise not in STATISTICS:
+        raise UsageError(f"normalise is {normalise!r}; give 'data' or 'imagenet'")
     if resume and out is None:
         raise UsageError("resume: give the folder of the interrupted training as out")
     check_split(cases_train, cases_val)
-    settings = {
+    settings: dict[str, Any] = {
         "network": network, "options": dict(options or {}), "inputs": list(inputs), "task": task,
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "optimizer": optimizer, "schedule": schedule, "weight_decay": weight_decay, "loss": loss,
         "balance": balance, "augment": [str(a) for a in augment], "patience": patience, "precision": precision,
         "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val), "cases": _digest(cases_train, cases_val),
     }  # fmt: skip
+    if normalise != "data":
+        settings["normalise"] = normalise
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,14 +165,16 @@ def fit(
             "inputs": inputs, "task": task, "classes": classes, "activation": activation, "features": features,
             "name": network,
         }  # fmt: skip
+        if weights is not None:
+            settings["weights"] = start_from(module, weights, network=network)
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
         train = stack(cases_train, Predictor(module, **given))
-        predictor = Predictor(module, **given, normalise=statistics(cases_train, inputs))
+        predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
         val = stack(cases_val, predictor)
         _check_sizes(train, val)
-        weights = None
+        rare = None
         if balance is not None:
-            weights = class_weights(train[TRUTH], activation=predictor.activation, classes=len(predictor.classes))
+            rare = class_weights(train[TRUTH], activation=predictor.activation, classes=len(predictor.classes))
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
         if state.weights:
             module.load_state_dict(state.weights)
@@ -171,7 +183,7 @@ def fit(
         batches = Batches(train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin)
         val_batches = Batches(val, batch_size=batch_size, pin=pin)
         training = TrainingModule(
-            predictor, make_loss(predictor, name=loss, weights=weights), optimizer=optimizer, lr=lr,
+            predictor, make_loss(predictor, name=loss, weights=rare), optimizer=optimizer, lr=lr,
             schedule=schedule, weight_decay=weight_decay, epochs=epochs, start=len(state.history),
         )  # fmt: skip
         _check_output(training, val_batches, predictor)
