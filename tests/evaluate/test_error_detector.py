@@ -170,3 +170,64 @@ def test_a_few_errors_give_no_interval_and_no_overlap_is_said():
     assert few.auroc == 1 and math.isnan(few.low) and "too few patients (1)" in few.note
     apart = error_detector(np.arange(12.0), np.arange(12) > 5, n_boot=100)
     assert (apart.low, apart.high) == (1, 1) and "do not overlap" in apart.note
+
+
+# -- several predictions in a case, and what a measure has to beat -----------------------------------------------------
+
+
+def findings(n=40, seed=4):
+    """Two findings a case; what is said of each is right or wrong by itself. The measure knows it a little better."""
+    rng = np.random.default_rng(seed)
+    correct = {(f"c{i:02}", t): bool(rng.random() < 0.7) for i in range(n) for t in (0, 3)}
+    confidence = {k: 0.3 * v + rng.random() for k, v in correct.items()}
+    rows = [
+        {"case": c, "group": f"g{int(c[1:]) // 2}", "method": m, "metric": "segu", "target_index": t,
+         "value": (1.0 if m == "a" else 0.0) * correct[c, t] + rng.random()}
+        for c, t in correct for m in ("a", "random")
+    ]  # fmt: skip
+    return pd.DataFrame(rows), correct, confidence
+
+
+def test_each_finding_of_a_case_is_a_prediction_of_its_own():
+    scores, correct, confidence = findings()
+    found = detect(scores, correct, confidence=confidence, n_boot=50).detector.set_index("method")
+    mine = scores[scores.method == "a"]
+    truth = [correct[c, t] for c, t in zip(mine.case, mine.target_index)]
+    assert found.loc["a", "n"] == 80 and found.loc["a", "wrong"] == sum(not v for v in truth)
+    assert found.loc["a", "auroc"] == pytest.approx(roc_auc_score(truth, mine.value))
+    assert found.loc["a", "confidence"] == pytest.approx(roc_auc_score(truth, [confidence[c, t] for c, t in zip(mine.case, mine.target_index)]))
+    some = {k: v for k, v in correct.items() if k[1] == 3}
+    assert (detect(scores, some, n_boot=20).detector["n"] == 40).all()
+    with pytest.raises(UsageError, match="no column 'target_index'"):
+        detect(scores.drop(columns="target_index"), correct)
+
+
+def test_a_measure_is_set_beside_the_models_confidence_and_a_random_map_by_the_same_draws():
+    scores, correct, confidence = findings()
+    found = detect(scores, correct, confidence=confidence, n_boot=300, seed=5).detector.set_index("method")
+    a, random = found.loc["a"], found.loc["random"]
+    for rival, theirs in (("confidence", a.confidence), ("random", random.auroc)):
+        assert a[rival] == pytest.approx(theirs) and a[f"over_{rival}"] == pytest.approx(a.auroc - theirs)
+        assert a[f"over_{rival}_low"] > 0  # planted: much better than both
+    assert random.over_confidence_low < random.over_confidence < random.over_confidence_high
+    assert math.isnan(random["random"]) and math.isnan(random["over_random"])
+    # By hand: patients drawn, both areas of the same draw.
+    own = scores[scores.method == "a"].reset_index(drop=True)
+    truth = np.array([correct[c, t] for c, t in zip(own.case, own.target_index)])
+    sure = np.array([confidence[c, t] for c, t in zip(own.case, own.target_index)])
+    names = sorted(own.group.unique())
+    gaps = []
+    for counts in np.random.default_rng(5).multinomial(len(names), [1 / len(names)] * len(names), 300):
+        rows = [i for k, g in zip(counts, names) for _ in range(k) for i in own.index[own.group == g]]
+        gaps.append(roc_auc_score(truth[rows], own.value[rows]) - roc_auc_score(truth[rows], sure[rows]))
+    assert (a.over_confidence_low, a.over_confidence_high) == pytest.approx(np.quantile(gaps, [0.025, 0.975]))
+    same = detect(scores, correct, confidence=dict(zip(zip(own.case, own.target_index), own.value)), n_boot=50)
+    a = same.detector.set_index("method").loc["a"]
+    assert a.over_confidence == a.over_confidence_low == a.over_confidence_high == 0
+
+
+def test_few_errors_give_no_interval_of_the_difference_either():
+    scores, correct, confidence = findings(6)
+    wrong = dict.fromkeys(correct, True) | {next(iter(correct)): False}
+    found = detect(scores, wrong, confidence=confidence, n_boot=50).detector.set_index("method").loc["a"]
+    assert np.isfinite(found.over_confidence) and math.isnan(found.over_confidence_low)

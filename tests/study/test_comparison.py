@@ -154,11 +154,26 @@ def test_region_size_in_millimetres_or_pixels() -> None:
 
 def test_detectors_only_where_there_is_right_and_wrong() -> None:
     table = scores()
-    facts = pd.DataFrame({"case": [f"c{i}" for i in range(12)], "correct": pd.array([True] * 8 + [False] * 3 + [None], dtype="boolean")})
+    facts = pd.DataFrame({"case": [f"c{i}" for i in range(12)], "correct": pd.array([True] * 8 + [False] * 3 + [None], dtype="boolean"), "confidence": 0.9})
     found = detectors(table, facts, 0)
     assert set(found.detector["metric"]) == {"pointing_game"} and set(found.detector["n"]) == {11} and set(found.detector["wrong"]) == {3}
     unknown = facts.assign(correct=pd.array([None] * 12, dtype="boolean"))
     assert not len(detectors(table, unknown, 0).detector) and "auroc" in detectors(table, unknown, 0).detector
+
+
+def test_findings_above_their_thresholds_are_predictions_of_their_own_and_certainty_is_of_the_unmasked_map() -> None:
+    rows = [
+        {"case": f"c{i}", "group": f"g{i}", "target_index": t, "method": m, "metric": "segu", "value": i * (1 if t else -1)}
+        for i in range(6) for t in (0, 1) for m in ("cam", "segx(cam)")
+    ]  # fmt: skip
+    said = pd.DataFrame(
+        [("c0", 0, 0.9, "TP"), ("c1", 0, 0.6, "FP"), ("c1", 1, 0.7, "TP"), ("c2", 0, 0.1, "TN"), ("c3", 1, 0.2, "FN"), ("c4", 1, 0.8, None)],
+        columns=["case", "target_index", "probability", "outcome"],
+    ).assign(rule="threshold", threshold=0.5)  # fmt: skip
+    facts = pd.DataFrame({"case": ["c0"], "correct": pd.array([True], dtype="boolean"), "confidence": 0.9})
+    found = detectors(pd.DataFrame(rows), facts, 0, said, ["segx(cam)"]).detector
+    assert found["method"].tolist() == ["cam"] and found["n"].tolist() == [3] and found["wrong"].tolist() == [1]
+    assert found["auroc"].tolist() == [1.0] and found["confidence"].tolist() == [1.0]  # of c0's, c1's two: 0, −1, 1
 
 
 def test_facts_take_the_columns_of_the_cases() -> None:

@@ -7,6 +7,7 @@
     data.parquet        one row per case: task, case, part, group, truth, and the meta columns
     predictions.parquet task, case, part, truth, predicted, class, value (probability or score)
     performance.parquet task, part, stratum, metric, class, value, low, high, n, reason
+    thresholds, calibration, reliability.parquet  of a classifier: docs/reference-run-folder.md
     history.parquet     task, epoch, the losses and the validation metric
     maps.zarr           task / case: inputs, regions, truth, prediction, and the maps of all methods
     verdicts.parquet    task, case, method, target_index, target, check, status, value, threshold, sentence
@@ -50,9 +51,10 @@ from pellucid.io.files import atomic
 
 FORMAT = 1
 TABLES = (
-    "data", "predictions", "performance", "history", "verdicts", "scores", "comparison", "regions", "costs",
+    "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
+    "verdicts", "scores", "comparison", "regions", "costs",
     "outcomes", "findings", "details", "ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained",
-    "detector", "risk_coverage",
+    "detector", "risk_coverage", "refined",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ for that and for any other number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,16 +17,19 @@ from scipy.stats import mannwhitneyu
 
 from pellucid.core.metric import METRICS
 from pellucid.errors import UsageError
+from pellucid.evaluate.cohort.areas import Apart, apart, areas, too_few, weights_of
+from pellucid.evaluate.cohort.intervals import Array
 from pellucid.evaluate.run import base_name
 from pellucid.types import Direction
 
 NEEDED = ("case", "method", "metric", "value")
-COLUMNS = ["metric", "method", "n", "wrong", "auroc", "low", "high", "p", "aurc", "e_aurc", "note"]
+OWN = ["n", "wrong", "auroc", "low", "high", "p", "aurc", "e_aurc"]
+RIVALS = ("confidence", "random")
+COLUMNS = [
+    "metric", "method", *OWN,
+    *(c for r in RIVALS for c in (r, f"over_{r}", f"over_{r}_low", f"over_{r}_high")), "note",
+]  # fmt: skip
 CURVE = ["metric", "method", "coverage", "risk"]
-AT_ONCE = 4_000_000  # weights of a bootstrap held at a time
-FEWEST = 5  # patients with a right one, and with a wrong one, for an interval
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,7 @@ def error_detector(
         return ErrorDetector(n, wrong, undefined, nan, nan, nan, nan, coverage, risk, aurc, best, random, note)
     p = float(mannwhitneyu(certainty[right], certainty[~right], alternative="two-sided").pvalue)
     low, high, note = _interval(certainty, right, owner, n_boot, seed)
-    area = float(_areas(certainty, right, np.ones((1, n)))[0])
+    area = float(areas(certainty, right, np.ones((1, n)))[0])
     return ErrorDetector(n, wrong, undefined, area, low, high, p, coverage, risk, aurc, best, random, note)
 
 
@@ -137,53 +140,83 @@ def best_aurc(n: int, wrong: int) -> float:
 
 
 def detect(
-    scores: pd.DataFrame, correct: Mapping[str, bool], *, metrics: Sequence[str] | None = None, group: str = "group",
-    n_boot: int = 1000, seed: int = 0,
+    scores: pd.DataFrame, correct: Mapping[str, bool] | Mapping[tuple[str, int], bool], *,
+    metrics: Sequence[str] | None = None, confidence: Mapping[Any, float] | None = None, group: str = "group",
+    n_boot: int = 1000, seed: int = 0, control: str = "random",
 ) -> Detected:  # fmt: skip
     """Every metric and method of a table as a detector of wrong predictions.
 
-    A case's value is the mean over its targets. A metric whose lower values are better is turned round; one without a
-    direction is taken as it is.
+    A metric whose lower values are better is turned round; one without a direction is taken as it is.
 
     Args:
-        scores: long table: ``case``, ``group``, ``method``, ``metric``, ``value`` (NaN where undefined).
-        correct: case to whether its prediction was right; cases that are not named are left out.
+        scores: long table: ``case``, ``group``, ``method``, ``metric``, ``value`` (NaN where undefined), and
+            ``target_index`` where ``correct`` goes by it.
+        correct: case to whether its prediction was right, and a case's value is the mean over its targets; or (case,
+            target_index) to whether that was right, for cases of which several things are said. What is not named is
+            left out.
         metrics: those to test; all of the table if None.
+        confidence: the model's own, keyed as ``correct``; higher is more certain.
         group: column of what the bootstrap draws, normally the patient; every case its own if there is none.
         n_boot, seed: as in :func:`error_detector`.
+        control: the method that knows nothing of the model.
 
     Returns:
         ``detector``: one row per metric and method: ``n``, ``wrong``, ``auroc`` with its interval ``low`` and ``high``,
-        ``p``, ``aurc``, ``e_aurc``, ``note``. ``risk_coverage``: the curve, ``coverage`` and ``risk``.
+        ``p``, ``aurc``, ``e_aurc``; the AUROC of the model's ``confidence`` on the same predictions, and how much
+        better the metric is, ``over_confidence``, with its paired 95 % interval; the same for the metric of the
+        ``random`` map; ``note``. ``risk_coverage``: the curve, ``coverage`` and ``risk``.
 
     Raises:
         UsageError: a column is missing, or a metric that is asked for; see also :func:`error_detector`.
     """
-    missing = [c for c in NEEDED if c not in scores]
+    by_target = any(isinstance(k, tuple) for k in correct)
+    missing = [c for c in (*NEEDED, *(["target_index"] if by_target else [])) if c not in scores]
     if missing:
         raise UsageError(f"detect: the table has no column {', '.join(map(repr, missing))}")
     there = list(dict.fromkeys(scores["metric"].astype(str)))
     for name in metrics or ():
         if name not in there:
             raise UsageError(f"detect: the table has no metric {name!r} (it has: {', '.join(there) or 'none'})")
-    right = {str(k): v for k, v in correct.items()}
-    chosen = scores["metric"].isin(there if metrics is None else list(metrics))
-    table = scores[chosen & scores["case"].astype(str).isin(right)]
-    owner = table[group].astype(str) if group in table else table["case"].astype(str)
-    table = table.assign(case=table["case"].astype(str), _group=owner)
+    right = {_key(k): v for k, v in correct.items()}
+    sure = {_key(k): float(v) for k, v in (confidence or {}).items()}
+    owner = scores[group].where(scores[group].notna(), scores["case"]) if group in scores else scores["case"]
+    ids = scores["case"].astype(str)
+    keys = pd.Series(list(zip(ids, scores["target_index"].astype(int))) if by_target else ids, scores.index, object)
+    table = scores.assign(_key=keys, _group=owner.astype(str))
+    table = table[table["metric"].isin(there if metrics is None else list(metrics)) & keys.isin(right)]
+    each = {"value": ("value", "mean"), "owner": ("_group", "first")}
+    parts = {
+        (str(metric), str(method)): one.groupby("_key", sort=False).agg(**each)
+        for (metric, method), one in table.groupby(["metric", "method"], sort=False)
+    }
     rows, curves = [], []
-    for (metric, method), one in table.groupby(["metric", "method"], sort=False):
-        cases = one.groupby("case", sort=False).agg(value=("value", "mean"), owner=("_group", "first"))
+    for (metric, method), cases in parts.items():
+        truth, direction = [right[c] for c in cases.index], _direction(metric)
         found = error_detector(
-            cases["value"], [right[c] for c in cases.index], list(cases["owner"]), direction=_direction(str(metric)),
-            n_boot=n_boot, seed=seed,
-        )  # fmt: skip
-        rows.append({"metric": metric, "method": method, **{k: getattr(found, k) for k in COLUMNS[2:]}})
+            cases["value"], truth, list(cases["owner"]), direction=direction, n_boot=n_boot, seed=seed
+        )
+        row = {"metric": metric, "method": method, **{k: getattr(found, k) for k in OWN}, "note": found.note}
+        values, yes, who = _checked(cases["value"], truth, list(cases["owner"]), direction, n_boot)
+        rivals = {"confidence": np.array([sure.get(c, np.nan) for c in cases.index], float)} if sure else {}
+        if method != control and (metric, control) in parts:
+            turn = -1.0 if direction == "lower" else 1.0
+            rivals["random"] = turn * parts[metric, control]["value"].reindex(cases.index).to_numpy(float)
+        for rival, theirs in rivals.items():
+            row |= _beside(rival, apart(values, theirs, yes, who, n_boot=n_boot, seed=seed))
+        rows.append(row)
         curves.append(
             pd.DataFrame({"metric": metric, "method": method, "coverage": found.coverage, "risk": found.risk})
         )
     curve = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE)
     return Detected(pd.DataFrame(rows, columns=COLUMNS), curve[CURVE])
+
+
+def _key(key: Hashable) -> Hashable:
+    return (str(key[0]), int(key[1])) if isinstance(key, tuple) else str(key)
+
+
+def _beside(rival: str, a: Apart) -> dict[str, float]:
+    return {rival: a.other, f"over_{rival}": a.difference, f"over_{rival}_low": a.low, f"over_{rival}_high": a.high}
 
 
 def _direction(metric: str) -> Direction:
@@ -216,39 +249,13 @@ def _interval(
     certainty: Array, right: NDArray[np.bool_], owner: NDArray[np.int64], n_boot: int, seed: int
 ) -> tuple[float, float, str]:
     """95 % percentile interval, groups drawn with replacement; draws without a right or a wrong one are left out."""
-    owner = np.unique(owner, return_inverse=True)[1]
-    many = int(owner.max()) + 1
-    if many < 2:
-        return float("nan"), float("nan"), "one patient only: no interval"
-    fewest = min(len(np.unique(owner[right])), len(np.unique(owner[~right])))
-    if fewest < FEWEST:
-        return float("nan"), float("nan"), f"right or wrong predictions of too few patients ({fewest}): no interval"
-    rng = np.random.default_rng(seed)
-    chunks = _chunks(n_boot, max(1, AT_ONCE // len(right)))
-    drawn = (rng.multinomial(many, np.full(many, 1 / many), size=size) for size in chunks)
-    found = np.concatenate([_areas(certainty, right, counts[:, owner].astype(float)) for counts in drawn])
+    note = too_few(right, owner)
+    if note:
+        return float("nan"), float("nan"), note
+    found = np.concatenate([areas(certainty, right, w) for w in weights_of(owner, n_boot, seed)])
     usable = found[np.isfinite(found)]
     if len(usable) < n_boot / 2:
         return float("nan"), float("nan"), "right or wrong predictions of too few patients: no interval"
     low, high = np.quantile(usable, [0.025, 0.975])
     alone = "the values do not overlap, so the bootstrap gives the interval no width" if low == high else ""
     return float(low), float(high), alone
-
-
-def _chunks(total: int, size: int) -> Iterator[int]:
-    yield from [size] * (total // size)
-    if total % size:
-        yield total % size
-
-
-def _areas(certainty: Array, right: NDArray[np.bool_], weights: Array) -> Array:
-    """``(B,)`` AUROC with each of ``weights (B, n)``; NaN where all right or all wrong ones weigh nothing."""
-    order = np.argsort(certainty, kind="stable")
-    value, right, weights = certainty[order], right[order], weights[:, order]
-    starts = np.flatnonzero(np.concatenate([[True], value[1:] != value[:-1]]))
-    good = np.add.reduceat(weights * right, starts, axis=1)
-    bad = np.add.reduceat(weights * ~right, starts, axis=1)
-    below = np.cumsum(bad, axis=1) - bad / 2  # wrong ones that are less certain, ties half
-    pairs = good.sum(1) * bad.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(pairs > 0, (good * below).sum(1) / pairs, np.nan))
