@@ -1,16 +1,23 @@
-"""Means and standard deviations of the inputs, from the training cases alone."""
+"""Means and standard deviations of the inputs: of the training cases alone, or those of ImageNet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pellucid.core.case import Case
+from pellucid.errors import InputError, UsageError
+
+Normalise = Literal["data", "imagenet"]
+Statistics = dict[str, tuple[Tensor, Tensor]]
+# Of RGB pictures in [0, 1], as torchvision's weights were trained.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
     """Name to ``(mean, sd)``, one value per channel of a picture or column of a table, for ``Predictor(normalise=…)``.
 
     Pixels of all cases weigh the same. A channel or column that never changes gets sd 1, so that it becomes zero.
@@ -37,3 +44,51 @@ def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> dict[str, tuple[
         sd = torch.where(sd > 1e-6 * mean.abs().clamp(min=1e-6), sd, torch.ones_like(sd))
         found[name] = (mean.float(), sd.float())
     return found
+
+
+def imagenet_statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
+    """ImageNet's means and sds for pictures in [0, 1] of three channels or one; tables have those of the cases.
+
+    One channel gets the mean of the three means and of the three sds, 0.449 and 0.226. With filters that are the sum
+    of the RGB filters the answer is then exactly that to the grey picture in all three channels, each normalised by
+    these two numbers. It is not exactly that to the grey picture normalised by the three different pairs: their
+    differences would be a constant before the first layer, which filters that are summed cannot tell apart.
+
+    Raises:
+        UsageError: another number of channels.
+        InputError: a picture outside [0, 1], of which these numbers say nothing.
+    """
+    found: Statistics = {}
+    for name in inputs:
+        values = [(c.id, c.inputs[name]) for c in cases]
+        if values[0][1].ndim == 1:
+            found |= statistics(cases, [name])
+            continue
+        for case_id, value in values:
+            low, high = float(value.min()), float(value.max())
+            if not (low >= 0 and high <= 1):
+                raise InputError(
+                    f"case {case_id}: input {name!r} goes from {low:g} to {high:g}, and normalise: imagenet is for "
+                    "pictures in [0, 1]; scale them, or use normalise: data"
+                )
+        found[name] = imagenet(values[0][1].shape[0], name)
+    return found
+
+
+def imagenet(channels: int, name: str) -> tuple[Tensor, Tensor]:
+    """ImageNet's ``(mean, sd)`` for an input of so many channels.
+
+    Raises:
+        UsageError: neither 3 nor 1.
+    """
+    if channels not in (1, 3):
+        raise UsageError(
+            f"input {name!r} has {channels} channels, and normalise: imagenet is for 3 or 1; use normalise: data"
+        )
+    mean, sd = (torch.tensor(row) for row in IMAGENET)
+    return (mean, sd) if channels == 3 else (mean.mean()[None], sd.mean()[None])
+
+
+STATISTICS: Mapping[str, Callable[[Sequence[Case], Sequence[str]], Statistics]] = {
+    "data": statistics, "imagenet": imagenet_statistics,
+}  # fmt: skip
