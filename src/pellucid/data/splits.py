@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from pellucid.core.case import Case, check_unique
+from pellucid.data import split_file
+from pellucid.data.dealing import deal, strata
+from pellucid.data.split_file import SIDES
 from pellucid.errors import InputError, UsageError
-
-SIDES = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +26,8 @@ class Split:
         test: read once, at the end.
         fractions: that were asked for.
         seed: that dealt them out.
+        left_out: cases that are on no side.
+        notes: what has to be said about how it came about, in sentences.
     """
 
     train: list[Case]
@@ -36,60 +35,38 @@ class Split:
     test: list[Case]
     fractions: tuple[float, ...] = ()
     seed: int | None = None
+    left_out: list[Case] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[list[Case]]:
         return iter((self.train, self.val, self.test))
 
     def save(self, path: str | Path) -> Path:
-        """Write the ids of each side as JSON; a broken write leaves the old file as it was."""
-        path = Path(path)
-        content = {
-            "format": "pellucid split 1",
-            "fractions": list(self.fractions),
-            "seed": self.seed,
-            **{side: [c.id for c in cases] for side, cases in zip(SIDES, self)},
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return path
+        """Write the ids and groups of each side as JSON; a broken write leaves the old file as it was."""
+        sides = {"train": self.train, "val": self.val, "test": self.test, "left_out": self.left_out}
+        return split_file.write(Path(path), sides, self.fractions, self.seed)
 
     @classmethod
     def load(cls, path: str | Path, cases: Sequence[Case]) -> Split:
-        """The split in a file that :meth:`save` wrote, of these cases.
+        """The split in a file that :meth:`save` wrote, of these very cases.
 
         Raises:
             InputError: no such file, not a split, cases missing or left over, a group on two sides.
         """
         path = Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path.name} cannot be read as a split file: {type(error).__name__}") from error
-        if not isinstance(content, dict) or content.get("format") != "pellucid split 1":
-            raise InputError(f"{path.name} is not a split file; write one with split(cases).save(path)")
+        content = split_file.load(path)
         check_unique(cases)
         by_id = {c.id: c for c in cases}
-        ids = [[str(i) for i in content.get(side, [])] for side in SIDES]
-        listed = [i for side in ids for i in side]
-        if len(set(listed)) != len(listed):
-            raise InputError(f"{path.name} names {len(listed) - len(set(listed))} cases twice; make a new split")
-        missing, extra = set(listed) - set(by_id), set(by_id) - set(listed)
+        listed = {i for side in SIDES for i in content[side]}
+        missing, extra = listed - set(by_id), set(by_id) - listed - set(content["left_out"])
         if missing or extra:
             raise InputError(
                 f"{path.name} does not fit the data: {len(missing)} of its cases are not there, {len(extra)} are on "
                 "none of its sides; use the data that it was made from, or make a new split"
             )
-        train, val, test = ([by_id[i] for i in side] for side in ids)
-        result = cls(
-            train=train, val=val, test=test, fractions=tuple(content.get("fractions") or ()), seed=content.get("seed")
-        )
+        train, val, test = ([by_id[i] for i in content[side]] for side in SIDES)
+        left_out = [by_id[i] for i in content["left_out"] if i in by_id]
+        result = cls(train, val, test, content["fractions"], content["seed"], left_out)
         check_split(result)
         return result
 
@@ -125,7 +102,7 @@ def split(
             f"{len(cases)} cases of {len(groups)} groups cannot fill {wanted} sides; "
             "add patients, or set a fraction to 0"
         )
-    side_of = _deal(groups, _strata(groups), share, np.random.default_rng(seed))
+    side_of = deal(groups, strata(groups), share, np.random.default_rng(seed))
     sides: list[list[Case]] = [[], [], []]
     for case in cases:
         sides[side_of[str(case.group)]].append(case)
@@ -134,65 +111,6 @@ def split(
     )
     check_split(result)
     return result
-
-
-def _strata(groups: dict[str, list[Case]]) -> dict[str, str]:
-    """What each group is stratified by: its class, or the fifth in which its mean score or lesion size lies."""
-    value: dict[str, float] = {}
-    named: dict[str, str] = {}
-    for group, cases in groups.items():
-        truths = [c.truth for c in cases if c.truth is not None]
-        numbers = [float((t != 0).sum()) if isinstance(t, Tensor) else t for t in truths if _is_amount(t)]
-        if numbers:
-            value[group] = float(np.mean(numbers))
-        else:  # the rarer kinds decide in a mixed group, and "none" is a kind as well
-            named[group] = "+".join(sorted({_label(t) for t in truths})) or "unknown"
-    if value:
-        amounts = np.array(list(value.values()))
-        bins = int(np.clip(len(value) // 4, 1, 5))
-        edges = np.unique(np.quantile(amounts, np.linspace(0, 1, bins + 1)[1:-1]))
-        for group, amount in value.items():
-            named[group] = f"amount {int(np.searchsorted(edges, amount, side='right'))}"
-    return named
-
-
-def _is_amount(truth: object) -> bool:
-    return isinstance(truth, float) or (isinstance(truth, Tensor) and truth.ndim > 1)
-
-
-def _label(truth: object) -> str:
-    return ",".join(str(v) for v in truth.tolist()) if isinstance(truth, Tensor) else str(truth)
-
-
-def _deal(
-    groups: dict[str, list[Case]], stratum: dict[str, str], share: np.ndarray, rng: np.random.Generator
-) -> dict[str, int]:
-    """Stratum by stratum, large groups first: each goes where most is missing, in its stratum, then in all."""
-    members: dict[str, list[str]] = defaultdict(list)
-    for group in sorted(groups):
-        members[stratum[group]].append(group)
-    total = sum(len(cases) for cases in groups.values())
-    side_of: dict[str, int] = {}
-    filled = np.zeros(3)
-    for name in sorted(members):
-        order = [members[name][i] for i in rng.permutation(len(members[name]))]
-        order.sort(key=lambda g: -len(groups[g]))
-        goal = share * sum(len(groups[g]) for g in order)
-        here = np.zeros(3)
-        for group in order:
-            lack = np.round(goal - here, 9)
-            lack[share == 0] = -np.inf
-            best = np.flatnonzero(lack >= lack.max() - 0.5)
-            side = int(best[np.argmax((share * total - filled)[best] / share[best])])
-            here[side] += len(groups[group])
-            filled[side] += len(groups[group])
-            side_of[group] = side
-    for empty in np.flatnonzero((share > 0) & (filled == 0)):  # a side may not stay empty
-        counts = np.bincount(list(side_of.values()), minlength=3)
-        donor = int(np.argmax(counts))
-        smallest = min((g for g in side_of if side_of[g] == donor), key=lambda g: (len(groups[g]), g))
-        side_of[smallest] = int(empty)
-    return side_of
 
 
 def check_split(parts: Split) -> None:
