@@ -222,7 +222,8 @@ def evaluate(
         case: the one that was explained.
         attribution: its map or maps.
         metrics: names (``pc.metrics()``), Metrics, or ``{name: {option: value}}``.
-        region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask.
+        region: name of the case's region that plausibility metrics compare with; ``"truth"`` for its true mask,
+            ``"target"`` for the region that is called as the explained class.
         background: for methods that need one, where a metric re-explains, and for the fill ``"cohort"``.
         shuffled: the same network trained on shuffled labels, for ``label_randomisation``.
         cohort: the coarse maps of all cases, this one's included, for the metrics that look over a cohort (see

@@ -72,6 +72,8 @@ class View:
     def mask(self) -> Tensor:
         """The region, bool ``(*spatial)``; with at least one pixel inside and one outside."""
         case, name = self.case, self.region_name or self.evidence.region
+        if name == "target" and name not in case.regions:
+            name = str(self.attribution.target["label"])
         if name == "truth" and name not in case.regions:
             if not isinstance(case.truth, Tensor) or case.truth.ndim < 2:
                 raise Undefined("the case has no true mask")

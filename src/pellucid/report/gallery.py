@@ -90,13 +90,18 @@ def marks_of(
                 found[f"{name}: {str(target.get('label', wanted)).split(' (')[0]}"] = (labels == wanted).numpy()
         return found
     readers = [r for r in case.regions if r.startswith("reader_")]
-    asked = recipe["evaluate"].get("region") or "lesion"
-    for name in readers or [asked]:
+    for name in readers or [asked_region(recipe, target)]:
         if name in case.regions:
             found[name] = case.region(name).numpy()
     if "confounder" in case.regions:
         found["confounder"] = case.region("confounder").numpy()
     return found
+
+
+def asked_region(recipe: Mapping[str, Any], target: Mapping[str, Any]) -> str:
+    """The region that plausibility compares the map of a target with."""
+    asked = str(recipe["evaluate"].get("region") or "lesion")
+    return str(target.get("label", asked)) if asked == "target" else asked
 
 
 def with_checks(a: Attribution) -> Attribution:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.report.figures import Stage, explained_voxel
-from pellucid.report.gallery import pick, with_checks
+from pellucid.report.gallery import asked_region, pick, with_checks
 from pellucid.report.judge import CONTROLS
 from pellucid.report.layout import BAR, FOOT, GAP, colour_bar, contours, draw, grid, size_of
 from pellucid.report.numbers import number
@@ -103,7 +103,7 @@ def _strip(run: Run, task: str, case: Case, plain: Attribution, masked: Attribut
     name = next(n for n in masked.images if n in plain.maps)
     mask = np.asarray(made["mask"]) > 0.5
     marks: dict[str, NDArray] = {"mask": mask}
-    asked = run.recipe(task)["evaluate"].get("region") or "lesion"
+    asked = asked_region(run.recipe(task), plain.target)
     if asked in case.regions and not np.array_equal(case.region(asked).numpy(), mask):
         marks[asked] = case.region(asked).numpy()
     stage = Stage(case, marks, explained_voxel(mask, []) if len(case.spatial) == 3 else None)
