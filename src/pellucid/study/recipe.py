@@ -75,6 +75,7 @@ class Train(Part):
     balance: Literal["class_weights"] | None = None
     loss: str | None = None
     strata: list[str] = Field(default_factory=list)
+    calibrate: bool = Field(default=False, description="fit a classifier's temperature on the validation cases")
 
 
 class Explain(Part):

@@ -19,7 +19,7 @@ STAGES: dict[str, Callable[[Context], None]] = {
 # The tables that each stage makes, forgotten when it starts anew.
 MAKES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
-    "train": ("history", "performance", "predictions"),
+    "train": ("history", "performance", "predictions", "thresholds", "calibration", "reliability"),
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -94,8 +95,9 @@ def _class(p: Predictor, values: Tensor) -> tuple[int, str, float]:
     if p.activation != "sigmoid":
         k = int(values.argmax())
         return k, str(k), float(values[k])
-    above = [bool(v > t) for v, t in zip(values.tolist(), p.thresholds)]
-    order = [k for k, a in enumerate(above) if a] or list(range(len(values)))
+    above = [bool(v > t) for v, t in zip(values.tolist(), p.thresholds)]  # never above NaN: no threshold
+    known = [k for k in range(len(values)) if not math.isnan(p.thresholds[k])]
+    order = [k for k, a in enumerate(above) if a] or known or list(range(len(values)))
     k = max(order, key=lambda i: float(values[i]))
     return k, "|".join(str(int(a)) for a in above), float(values[k] if above[k] else 1 - values[k])
 
@@ -104,7 +106,7 @@ def _right(p: Predictor, values: Tensor, k: int, truth: Tensor) -> bool | None:
     if p.activation != "sigmoid":
         return int(truth) == k if truth.numel() == 1 else None
     flat = truth.reshape(-1)
-    if len(flat) != len(values):
+    if len(flat) != len(values) or math.isnan(p.thresholds[k]):
         return None
     return bool(values[k] > p.thresholds[k]) == bool(flat[k])
 

@@ -15,6 +15,7 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.study.context import Context
+from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said
 from pellucid.train import Trained, fit, performance
 from pellucid.train.shuffle import shuffled
 
@@ -22,24 +23,24 @@ from pellucid.train.shuffle import shuffled
 def run(context: Context) -> None:
     """The stage: model folder, learning curve, performance on the cases that were not trained on."""
     work = context.work
-    if work.train is not None:
-        _train(context)
+    trained = _train(context) if work.train is not None else None
     context.__dict__.pop("predictor", None)
     context.__dict__.pop("engine", None)
     context.__dict__.pop("shuffled", None)
-    tables, predictions = [], []
+    put_thresholds(context, trained)
+    tables: dict[str, list[pd.DataFrame]] = {}
     parts = [p for p in ("val", "test", *work.also) if context.part(p)]
     with context.progress("measure", len(parts)) as advance:
         for part in parts:
             known = [c for c in context.part(part) if c.truth is not None]
             if known:
-                table, rows = measure(context, part, known)
-                tables += table
-                predictions += rows
+                for name, table in measure(context, part, known).items():
+                    tables.setdefault(name, []).append(table.assign(part=part))
             advance(1)
-    if tables:
-        context.run.put_table("performance", work.name, pd.concat(tables, ignore_index=True))
-        context.run.put_table("predictions", work.name, pd.DataFrame(predictions))
+    if trained is not None and trained.calibration is not None:
+        tables.setdefault("calibration", []).append(fit_row(trained.calibration))
+    for name, found in tables.items():
+        context.run.put_table(name, work.name, pd.concat(found, ignore_index=True))
 
 
 def given_model(context: Context) -> Predictor:
@@ -67,36 +68,37 @@ def given_model(context: Context) -> Predictor:
     )  # fmt: skip
 
 
-def measure(context: Context, part: str, cases: Sequence[Case]) -> tuple[list[pd.DataFrame], list[dict[str, Any]]]:
-    """Performance and predictions of one part of the cases, also within the strata that the recipe names."""
+def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
+    """Performance, also within the strata that the recipe names, predictions and calibration of one part's cases."""
     p = context.predictor
     output = context.engine.predict(cases)
     truth = torch.stack([torch.as_tensor(c.truth) for c in cases])
+    drawn: dict[str, Any] = {"groups": [c.group or c.id for c in cases], "seed": context.recipe.seed}
     given: dict[str, Any] = {
         "task": p.task, "activation": p.activation, "classes": p.classes, "thresholds": p.thresholds,
-        "groups": [c.group or c.id for c in cases], "seed": context.recipe.seed,
+        "temperature": p.temperature, **drawn,
     }  # fmt: skip
-    tables = [performance(truth, output, **given).assign(part=part)]
+    tables = [performance(truth, output, **given)]
     for name in context.work.train.strata if context.work.train else ():
         by = [f"{name}={c.meta.get(name, 'unknown')}" for c in cases]
         table = performance(truth, output, by=by, **given)
-        tables.append(table[table["stratum"] != "all"].assign(part=part))
-    return tables, _predictions(p, part, cases, output)
+        tables.append(table[table["stratum"] != "all"])
+    found = {"performance": pd.concat(tables, ignore_index=True)}
+    if p.task != "segmentation":
+        found["predictions"] = pd.DataFrame(_predictions(p, part, cases, output))
+    calibrated = calibration_tables(p, truth, output, **drawn)
+    return found | (dict(zip(("calibration", "reliability"), calibrated)) if calibrated else {})
 
 
 def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.Tensor) -> list[dict[str, Any]]:
-    if p.task == "segmentation":
-        return []
     probabilities = p.probabilities(output)
+    labelled = said(p, output) if p.activation == "sigmoid" else []
     rows = []
-    for case, row, values in zip(cases, output, probabilities):
-        best = p.predicted_class(row) if p.task == "classification" else 0
+    for i, (case, row, values) in enumerate(zip(cases, output, probabilities)):
         if p.task == "regression":
             predicted = str(float(row[0]))
-        elif p.activation == "sigmoid":
-            predicted = "|".join(str(int(v > t)) for v, t in zip(values, p.thresholds))
         else:
-            predicted = str(best)
+            predicted = labelled[i] if labelled else str(p.predicted_class(row))
         truth = case.truth if not isinstance(case.truth, torch.Tensor) else "|".join(map(str, case.truth.tolist()))
         for k, value in enumerate(values.tolist()):
             name = p.class_name(k) if p.classes else f"score {k}"
@@ -107,7 +109,7 @@ def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.T
     return rows
 
 
-def _train(context: Context) -> None:
+def _train(context: Context) -> Trained:
     train, val = context.part("train"), context.part("val")
     trained = _fit(context, train, val, "train")
     _save(context, trained, context.model_folder)
@@ -116,6 +118,7 @@ def _train(context: Context) -> None:
         seed = context.recipe.seed
         other = _fit(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
         _save(context, other, context.shuffled_folder, labels="shuffled")
+    return trained
 
 
 def _fit(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
@@ -143,7 +146,7 @@ def fit_task(
         train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
         activation=m.activation, features=m.features, epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
         optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
-        augment=t.augment, balance=t.balance, loss=t.loss,
+        augment=t.augment, balance=t.balance, loss=t.loss, calibrate=t.calibrate,
         precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
         seed=context.recipe.seed, out=out, resume=context.resume, progress=progress,
     )  # fmt: skip
@@ -153,6 +156,10 @@ def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None
     m = context.work.model
     assert m.network is not None
     info |= {"best_epoch": trained.best_epoch, "stopped_early": trained.stopped_early, "settings": trained.settings}
+    if trained.thresholds is not None:
+        info["thresholds"] = trained.thresholds.to_dict("records")
+    if trained.calibration is not None:
+        info["calibration"] = trained.calibration.plain()
     try:
         save_predictor(trained.predictor, folder, network=m.network, options=m.options, info=info)
     except OSError as error:
