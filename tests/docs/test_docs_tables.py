@@ -17,6 +17,7 @@ from pellucid.cli import app
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.fill import KINDS, Fill
 from pellucid.core.metric import METRICS, NEEDS, QUESTIONS, Metric
+from pellucid.core.refiner import REFINERS
 from pellucid.core.verdict import Thresholds
 from pellucid.data.zones import ZONES
 from pellucid.evaluate.evidence import Evidence, View
@@ -29,6 +30,8 @@ from pellucid.study.recipe import load_recipe
 from pellucid.study.store import TABLES
 from pellucid.train.augment import AUGMENTATIONS
 from pellucid.train.losses import BY_TASK
+
+REFINED = {"segx": "SegX"}  # the section of each refiner
 
 
 def by_name(rows, key="name"):
@@ -59,6 +62,14 @@ def test_options_are_the_fields_with_their_defaults(page, registry):
             value = getattr(cls(), field.name)
             real[name, field.name] = value.kind if isinstance(value, Fill) else str(value)
     assert documented == real
+
+
+def test_options_of_refiners_are_the_fields_with_their_defaults():
+    for name, cls in REFINERS.items():
+        rows = by_name(tables(section("docs/methods-refine.md", REFINED[name]))[0], "option")
+        assert {k: code(r["default"])[0] for k, r in rows.items()} == {
+            f.name: str(f.default) for f in dataclasses.fields(cls)
+        }
 
 
 class Small(nn.Module):
@@ -151,7 +162,8 @@ def test_verdicts_and_thresholds_are_those_of_the_code():
         pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16)}),
         method="saliency",
     )
-    assert set(by_name(tables(text_of(page))[0], "verdict")) == set(a.checks)
+    assert set(by_name(tables(text_of(page))[0], "verdict")) == set(a.checks) | {"inside"}
+    assert set(pc.segx(a, torch.eye(16) > 0).checks) == set(a.checks) | {"inside"}
     (said,) = re.findall(r"for methods that promise additivity only \((.*?)\); (.*?) keeps", text_of(page).replace("\n", " "))
     for names, promise in zip(said, ("exact", "expected")):
         assert set(code(names)) == {n for n, c in EXPLAINERS.items() if c.complete == promise}

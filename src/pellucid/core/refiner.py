@@ -13,6 +13,8 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.registry import Registry
+from pellucid.core.verdict import Thresholds
+from pellucid.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +46,30 @@ class Refiner(ABC):
 
     @abstractmethod
     def refine(
-        self, maps: Sequence[Attribution], case: Case, *, soft: Mapping[str, Tensor] | None = None
-    ) -> list[Attribution]:
+        self, maps: Sequence[Attribution], case: Case, *, soft: Mapping[str, Tensor] | None = None,
+        limits: Thresholds | None = None,
+    ) -> list[Attribution]:  # fmt: skip
         """What is made of the maps of one case.
 
         Args:
             maps: of the case; those that :meth:`takes` declines are left out by the caller.
             case: that was explained; its regions are the masks.
             soft: probabilities ``(*spatial)`` by region, where a model predicted the region.
+            limits: thresholds of the verdicts.
         """
+
+    @classmethod
+    def again(cls, made: Sequence[Attribution], like: Attribution) -> list[Attribution]:  # noqa: ARG003
+        """The same done to maps of the same method that were made again, of noisy copies or another model.
+
+        Args:
+            made: maps of what ``like`` was made from.
+            like: a refined map; what its refinement took from the case, such as a mask, is taken from there.
+
+        Raises:
+            UsageError: it takes more than one map to make one.
+        """
+        raise UsageError(f"{like.method}: a map of {cls.name} cannot be made again from the map of one method")
 
     def takes(self, a: Attribution) -> bool:
         """Whether this map is to be refined."""
@@ -69,3 +86,31 @@ class Refiner(ABC):
 
 
 REFINERS: Registry[type[Refiner]] = Registry("refiner", "pellucid.refine")
+
+
+def refined_again(made: Sequence[Attribution], like: Attribution) -> list[Attribution]:
+    """Maps that were made again, refined as ``like`` was; as they are if it was not.
+
+    Raises:
+        UsageError: that refinement cannot be repeated.
+    """
+    if like.refinement is None:
+        return list(made)
+    before = like.refinement.get("before")
+    made = refined_again(made, like.replace(refinement=before))
+    return REFINERS[str(like.refinement["refiner"])].again(made, like)
+
+
+def base_of(method: str) -> str:
+    """The method within the name of a refined map.
+
+    Example:
+        >>> base_of("segx(grad_cam)"), base_of("grad_cam")
+        ('grad_cam', 'grad_cam')
+    """
+    return method.rsplit("(", maxsplit=1)[-1].rstrip(")")
+
+
+def is_refined(method: str) -> bool:
+    """Whether a name is that of a refined map."""
+    return base_of(method) != method

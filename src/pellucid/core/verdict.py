@@ -22,6 +22,7 @@ class Thresholds:
         stable: least Pearson r between the map and the maps of noisy copies of the input.
         sane: largest similarity (Spearman ρ of the magnitudes) to the map of a model with random weights.
         better: least margin by which a map beats the controls in the area between its insertion and deletion curves.
+        inside: largest share of the evidence that a mask may hide.
         noise: sd of the noise, as a share of the input's range.
         draws: noisy copies per verdict.
     """
@@ -31,6 +32,7 @@ class Thresholds:
     stable: float = 0.95
     sane: float = 0.5
     better: float = 0.0
+    inside: float = 0.5
     noise: float = 0.01
     draws: int = 2
 
@@ -118,6 +120,34 @@ def cheap_checks(
         )
     checks["complete"] = _completeness(complete, total, expected, flags, limits.complete)
     return checks
+
+
+def inside_check(discarded: float, share: float, limit: float) -> Verdict:
+    """``inside``, of a masked map: does what the mask leaves over hold the evidence?
+
+    Passes up to the limit, warns to half of the way from there to all of it, fails above.
+
+    Args:
+        discarded: share of the map's positive sum that the mask hides; NaN where that has no value.
+        share: of the picture that the mask covers.
+        limit: the threshold.
+    """
+    if not math.isfinite(discarded):
+        return not_tested("inside", "The map has no finite positive sum, so there is no evidence to hide.")
+    beside = f"it covers {100 * share:.0f} % of the picture"
+    if discarded <= limit:
+        return Verdict(
+            "inside", "pass", f"The mask hides {100 * discarded:.0f} % of the evidence; {beside}.", discarded, limit
+        )
+    warn = discarded <= (1 + limit) / 2
+    return Verdict(
+        "inside",
+        "warn" if warn else "fail",
+        f"The mask hides {100 * discarded:.0f} % of the evidence ({beside}): "
+        + ("look at the unmasked map as well." if warn else "the masked picture is not what the model used."),
+        discarded,
+        limit,
+    )
 
 
 def _spread(m: Tensor) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.engine.engine import Engine
-from pellucid.errors import InputError, UsageError
+from pellucid.errors import UsageError
 from pellucid.nets import load_predictor
+from pellucid.refine.predicted import predicted_region
 from pellucid.study.context import Context
 from pellucid.study.recipe import Segment
 
@@ -36,35 +36,10 @@ def segmented(context: Context, cases: Sequence[Case]) -> tuple[list[Case], list
                 raise UsageError(
                     f"case {case.id} has a region {name!r} already; call the predicted one differently in 'segment'"
                 )
-            mask, p = predicted(engine, case, how)
+            mask, p = predicted_region(engine, case, label=how.label, inputs=how.inputs, size=how.size)
             found[place] = case.replace(regions={**case.regions, name: mask})
             soft[place][name] = p
     return found, soft
-
-
-def predicted(engine: Engine, case: Case, how: Segment) -> tuple[Tensor, Tensor]:
-    """Mask (bool) and probability (float32) ``(*spatial)`` of one case: one forward."""
-    p = engine.predictor
-    inputs = {name: _input(case, how.inputs.get(name, name), how.size) for name in p.inputs}
-    seen = Case(id=case.id, inputs=inputs, group=case.group)
-    output = engine.predict([seen]).float()
-    probability = p.probabilities(output)[0]
-    if probability.shape[0] == 1:
-        of_region = probability[0]
-        mask = p.labels(output)[0] == 1
-    elif how.label is None:
-        of_region = 1 - probability[0]
-        mask = p.labels(output)[0] > 0
-    else:
-        k = p.class_index(how.label)
-        of_region = probability[k]
-        mask = p.labels(output)[0] == k
-    shape = case.spatial
-    if tuple(mask.shape) != shape:
-        mode = "bilinear" if len(shape) == 2 else "trilinear"
-        of_region = F.interpolate(of_region[None, None], shape, mode=mode, align_corners=False)[0, 0]
-        mask = F.interpolate(mask[None, None].float(), shape, mode="nearest-exact")[0, 0] > 0.5
-    return mask, of_region.float()
 
 
 def _engine(context: Context, name: str, how: Segment) -> Engine:
@@ -73,18 +48,3 @@ def _engine(context: Context, name: str, how: Segment) -> Engine:
     if predictor.task != "segmentation":
         raise UsageError(f"segment {name!r}: the model {predictor.name!r} does {predictor.task}, not segmentation")
     return Engine(predictor, device=context.recipe.device, precision=context.recipe.precision)
-
-
-def _input(case: Case, name: str, size: int | None) -> Tensor:
-    if name not in case.inputs:
-        raise InputError(f"case {case.id}: no input {name!r} for the segmentation (it has: {', '.join(case.inputs)})")
-    x = case.inputs[name]
-    if size is None or x.ndim < 3:
-        return x
-    wanted = (size,) * (x.ndim - 1)
-    if tuple(x.shape[1:]) == wanted:
-        return x
-    if x.ndim == 3:
-        return F.interpolate(x[None], wanted, mode="bilinear", antialias=True, align_corners=False)[0]
-    return F.interpolate(x[None], wanted, mode="trilinear", align_corners=False)[0]
-
