@@ -64,7 +64,7 @@ def degrade(
         steps: levels.
         draws: how often what is random is drawn.
         step: millimetres (pixels without ``spacing``) per level of erosion and dilation; if None, so that the last
-            level takes ``steps / (steps + 1)`` of the mask's inner radius and so leaves something of it.
+            level takes ``steps / (steps + 1)`` of the mask's inner radius, but a pixel at least.
         spacing: millimetres along each axis.
         soft: probabilities ``(*spatial)``, for ``threshold``.
         seed: of what is random. The same seed draws the same, whatever the levels.
@@ -83,7 +83,7 @@ def degrade(
     levels = range(1, steps + 1)
     unit = "mm" if spacing is not None else "pixels"
     if kind in ("erosion", "dilation"):
-        each = step if step is not None else inner_radius(mask, scale) / (steps + 1)
+        each = step if step is not None else max(inner_radius(mask, scale) / (steps + 1), float(min(scale)))
         sign = -1 if kind == "erosion" else 1
         return [_told(kind, i, 0, i * each, unit, widened(mask, sign * i * each, spacing)) for i in levels]
     if kind == "threshold":
