@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.errors import InputError, nearest
+from pellucid.errors import InputError, UsageError, nearest
 
 _YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
@@ -60,7 +61,7 @@ def vector_of(row: Mapping[Any, Any], columns: Sequence[str], *, case: str) -> T
     unknown = False
     for column in columns:
         text = "" if row[column] is None else str(row[column]).strip().lower()
-        if text in ("", "nan", "none"):
+        if text in ("", "nan", "none", "<na>"):
             unknown = True
         elif text in _YES_NO:
             values.append(_YES_NO[text])
@@ -100,3 +101,60 @@ def names_vector(
             hint = nearest(name, classes)
             raise InputError(f"case {case}: label {name!r} in column {column!r} is none of the classes; {hint}")
     return torch.tensor([int(name in names) for name in classes], dtype=torch.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelColumns:
+    """Where the truth stands in a line of a table: in one column, in several, or nowhere.
+
+    Attributes:
+        label: column of a class or a score, or with ``separator`` of several names.
+        labels: columns of 0 and 1.
+        separator: between the names in ``label``.
+        none: what ``label`` holds where there is none of the classes.
+        classes: names of the classes, in order.
+
+    Raises:
+        UsageError: options that contradict each other.
+    """
+
+    label: str | None = None
+    labels: Sequence[str] | None = None
+    separator: str | None = None
+    none: str | None = None
+    classes: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the options fit together."""
+        if self.label is not None and self.labels is not None:
+            raise UsageError("give one truth: label or labels, not both")
+        if isinstance(self.labels, str):
+            raise UsageError(f"labels={self.labels!r} is one column: give a list of them, or label={self.labels!r}")
+        if self.labels is not None and self.classes is not None and len(self.classes) != len(self.labels):
+            raise UsageError(f"{len(self.labels)} columns of labels have {len(self.classes)} classes; give as many")
+        if self.separator is not None and (not self.separator or self.label is None or self.classes is None):
+            raise UsageError("label_separator divides the names in a column: give label and classes with it")
+        if self.none is not None and self.separator is None:
+            raise UsageError("no_label goes with label_separator")
+
+    @property
+    def several(self) -> bool:
+        """Whether the labels are independent, a vector."""
+        return bool(self.labels) or self.separator is not None
+
+    def truth(self, row: Mapping[Any, Any], *, case: str) -> Any:
+        """The truth of a line; None where it is unknown.
+
+        Raises:
+            InputError: a cell that cannot be understood; names the case.
+        """
+        if self.labels:
+            return vector_of(row, self.labels, case=case)
+        if self.label is None:
+            return None
+        cell, names = row[self.label], [str(c) for c in self.classes or ()]
+        if self.separator is not None:
+            return names_vector(
+                cell, case=case, column=self.label, classes=names, separator=self.separator, none=self.none
+            )
+        return truth_of(cell, case=case, column=self.label, classes=self.classes)

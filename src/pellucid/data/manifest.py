@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,17 @@ from torch import Tensor
 from pellucid.core.case import Case
 from pellucid.data.boxes import Boxes
 from pellucid.data.case_list import CaseList, collect
-from pellucid.data.labels import truth_of
-from pellucid.data.pictures import Pictures, as_mask, full_size, resized, with_channels
+from pellucid.data.labels import LabelColumns
+from pellucid.data.masks import mask_on
+from pellucid.data.pictures import Pictures, full_size, resized, with_channels
 from pellucid.data.registry import DATASETS
 from pellucid.errors import InputError, UsageError, nearest
-from pellucid.io import read_table
+from pellucid.io import Image, read_table
 from pellucid.io.files import stem
 
+LOG = logging.getLogger("pellucid")
 Names = str | Mapping[str, str]
+Grid = tuple[int, ...] | None
 
 
 @DATASETS.register("manifest")
@@ -34,9 +37,14 @@ def load_manifest(
     inputs: Names | None = None,
     id: str | None = None,
     label: str | None = None,
+    labels: Sequence[str] | None = None,
+    label_separator: str | None = None,
+    no_label: str | None = None,
     classes: Sequence[str] | None = None,
     mask: Names | None = None,
     truth_mask: str | None = None,
+    binary_masks: bool = False,
+    missing_masks: Literal["fail", "keep"] | None = None,
     group: str | None = None,
     features: Sequence[str] | None = None,
     meta: Sequence[str] = (),
@@ -60,9 +68,19 @@ def load_manifest(
             the column ``file``, ``image`` or ``path``; with ``features``, there may be no picture at all.
         id: column of unique ids; the stem of the first file if None.
         label: column of class names, class indices or scores; an empty cell is an unknown truth.
+        labels: instead of ``label``, a column of 0 and 1 per independent label: ``truth`` is their vector. A case with
+            an empty cell has an unknown truth; how many have is logged.
+        label_separator: ``label`` holds several names joined by this, such as ``"|"``: ``truth`` is a vector over
+            ``classes``.
+        no_label: with ``label_separator``, what the cell holds if none of the classes is there ("No Finding"); an
+            empty cell is an unknown truth, logged too.
         classes: names of the classes, in order.
         mask: region name to its column of mask files, or the column alone, whose region is then ``"mask"``.
         truth_mask: column of mask files that are the truth of a segmentation, and the region ``"mask"`` too.
+        binary_masks: refuse masks with more than 0 and one other value, instead of taking them for label maps.
+        missing_masks: ``"fail"``: a case without a mask's cell or file fails; ``"keep"``: it has no such region. If
+            None, an empty cell is kept and a missing file fails. A mask of another size than its picture is resampled
+            by nearest neighbour if it has the same proportions, and fails otherwise.
         group: column that splits obey, normally the patient.
         features: numeric columns of the tabular input ``"table"``.
         meta: columns that go to ``Case.meta`` as they are.
@@ -78,18 +96,24 @@ def load_manifest(
 
     Raises:
         InputError: an unusable table, no such column, an id that occurs twice, or no case that can be read.
+        UsageError: options that contradict each other.
 
     Example:
         ``load_manifest("chest", csv="labels.csv", images="images.zip", label="pneumonia", group="patient", size=128)``
     """
     root = Path(root)
+    if truth_mask is not None and (label is not None or labels):
+        raise UsageError("manifest: give one truth: label, labels or truth_mask")
+    if missing_masks not in (None, "fail", "keep"):
+        raise UsageError(f"manifest: missing_masks={missing_masks!r}; give 'fail' or 'keep', or leave it out")
+    truths = LabelColumns(label=label, labels=labels, separator=label_separator, none=no_label, classes=classes)
     columns = _file_columns(root / csv, inputs, features)
     masks = {"mask": mask} if isinstance(mask, str) else dict(mask or {})
     if truth_mask is not None:
         masks.setdefault("mask", truth_mask)
     text = [*columns.values(), *masks.values(), *(c for c in (id, label, group, truth_mask) if c is not None)]
     table = _selected(read_table(root / csv, text=tuple(dict.fromkeys(text))), select, root / csv)
-    _require(table, [*(features or ()), *meta], root / csv)
+    _require(table, [*(features or ()), *meta, *(labels or ())], root / csv)
     if id is None and not columns:
         raise UsageError(f"{root / csv}: without pictures the cases need an id column: id=…")
     drawn = None
@@ -98,37 +122,57 @@ def load_manifest(
     rows = table.to_dict("records")[:limit]
     named = [(str(row[id]) if id else stem(row[next(iter(columns.values()))]), row) for row in rows]
 
-    with ExitStack() as stack:
-        pictures = stack.enter_context(Pictures(root if images is None else root / images))
+    with Pictures(root if images is None else root / images) as pictures:
+
+        def mask_of(row: dict[Any, Any], column: str, region: str, image: Image | None, grid: Grid) -> Tensor | None:
+            file = row[column]
+            if not file and missing_masks == "fail":
+                raise InputError(f"no file of the mask {region!r} is named in column {column!r}; fill it in")
+            if not file or (missing_masks == "keep" and not pictures.has(file)):
+                return None
+            read = pictures.read(file, orientation=orientation, scale=False)
+            if image is None or grid is None:
+                grid, original = full_size(size, len(read.spatial)) or read.spatial, read.spatial
+            else:
+                original = image.spatial
+            return mask_on(read, original=original, size=grid, what=f"mask {region!r}", binary=binary_masks)
 
         def make(name: str, row: dict[Any, Any]) -> Case:
             fields: dict[str, Any] = {"id": name, "inputs": {}, "regions": {}}
             said: dict[str, Any] = {}
+            first: Image | None = None
+            grid: Grid = None
             for key, column in columns.items():
                 image = with_channels(pictures.read(row[column], orientation=orientation), channels)
-                to = full_size(size, len(image.spatial))
-                small = resized(image, to)
+                small = resized(image, full_size(size, len(image.spatial)))
                 fields["inputs"][key] = torch.from_numpy(small.array)
-                if len(fields["inputs"]) == 1:
+                if first is None:
+                    first, grid = image, small.spatial
                     said |= {} if image.window is None else {"window": image.window}
                     fields |= {"spacing": small.spacing, "geometry": small.geometry}
                     if drawn is not None and len(image.spatial) == 2:
                         h, w = image.spatial
                         fields["regions"] |= drawn.regions(row[column], (h, w), small.spatial[:2])  # type: ignore[arg-type]
             for region, column in masks.items():
-                if row[column]:
-                    fields["regions"][region] = _mask(pictures, row[column], region, size, orientation)
+                found = mask_of(row, column, region, first, grid)
+                fields["regions"] |= {} if found is None else {region: found}
             if features:
                 fields["inputs"]["table"] = _features(row, features, name)
-            if label is not None:
-                fields["truth"] = truth_of(row[label], case=name, column=label, classes=classes)
-            elif truth_mask is not None and row[truth_mask]:
-                truth = _mask(pictures, row[truth_mask], "truth", size, orientation)
-                fields["truth"] = truth.to(torch.int64)
+            if truth_mask is not None:
+                found = mask_of(row, truth_mask, "truth", first, grid)
+                fields["truth"] = None if found is None else found.to(torch.int64)
+            else:
+                fields["truth"] = truths.truth(row, case=name)
             said |= {c: row[c] for c in meta if not pd.isna(row[c])}
             return Case(group=(row[group] or None) if group else None, meta=said, **fields)
 
-        return collect(named, make, source=str(root / csv))
+        cases = collect(named, make, source=str(root / csv))
+    unknown = sum(c.truth is None for c in cases) if truths.several else 0
+    if unknown:
+        LOG.warning(
+            "%s: %d of %d cases have an empty cell among their labels: their truth is unknown", csv, unknown, len(cases)
+        )
+    return cases
 
 
 def _file_columns(path: Path, inputs: Names | None, features: Sequence[str] | None) -> dict[str, str]:
@@ -173,10 +217,3 @@ def _features(row: Mapping[Any, Any], features: Sequence[str], name: str) -> Ten
             raise InputError(f"case {name}: column {column!r} is empty or not finite; fill it in, or take the line out")
     return torch.tensor(values, dtype=torch.float32)
 
-
-def _mask(
-    pictures: Pictures, file: str, region: str, size: int | Sequence[int] | None, orientation: str | None
-) -> Tensor:
-    image = pictures.read(file, orientation=orientation, scale=False)
-    image = resized(image, full_size(size, len(image.spatial)), labels=True)
-    return torch.from_numpy(as_mask(image, what=f"mask {region!r}"))

@@ -30,10 +30,10 @@ def mask_on(
         InputError: other proportions than the picture's, values that make no mask.
     """
     if drawn.spatial != original and not _proportional(drawn.spatial, original):
-        raise InputError(
-            f"{drawn.source}: {what} is {drawn.spatial}, the image is {original}, which has other proportions; "
-            "it belongs to another picture, or was cut: draw it on this one"
-        )
+        why = "which has other proportions; it belongs to another picture, or was cut: draw it on this one"
+        if len(original) != 2:
+            why = "and where it lies cannot be guessed: resample it onto the image's grid"
+        raise InputError(f"{drawn.source}: {what} is {drawn.spatial}, the image is {original}, {why}")
     if binary:
         drawn = replace(drawn, array=_two_values(drawn, what))
     return torch.from_numpy(as_mask(resized(drawn, size, labels=True), what=what))
@@ -54,7 +54,7 @@ def _two_values(drawn: Image, what: str) -> Any:
         shown = ", ".join(f"{v:g}" for v in values[:6]) + (" …" if len(values) > 6 else "")
         span = values[-1] - values[0]
         extreme = np.minimum(drawn.array - values[0], values[-1] - drawn.array) <= 0.15 * span
-        if len(values) > 8 and extreme.mean() > 0.8:
+        if len(values) > 3 and span > 32 and extreme.mean() > 0.8:
             why = "looks as if it had been saved as JPEG: threshold it in the middle, and save it as PNG"
         else:
             why = "has to have two values, 0 and another: save each class as a mask of its own"

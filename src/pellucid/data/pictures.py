@@ -42,6 +42,12 @@ class Pictures:
         if self._archive is not None:
             self._archive.close()
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file or member."""
+        if self._archive is None:
+            return (self.where / name).exists()
+        return name in self._archive.NameToInfo
+
     def read(self, name: str, **options: Any) -> Image:
         """Read one picture; ``options`` are those of :func:`pellucid.io.read`.
 
