@@ -14,6 +14,7 @@ from pellucid.core.case import Case
 from pellucid.core.cost import Cost
 from pellucid.core.verdict import Verdict
 from pellucid.errors import InputError, UsageError
+from pellucid.refine.segx import segx
 from pellucid.study.stages.explain import verdict_rows
 from pellucid.study.store import Run
 
@@ -72,6 +73,36 @@ def test_case_and_maps_come_back_as_they_were(run: Run) -> None:
         assert b.cost == a.cost
         assert b.provenance["parameters"] == {"window": [2, 3]}
     assert torch.equal(run.prediction("t", case.id), torch.tensor([0.2, 0.8]))
+
+
+def test_a_refined_map_comes_back_with_what_it_was_made_from(run: Run) -> None:
+    case = volume("c")
+    base, other = attribution(case), attribution(case, "random")
+    mask = case.regions["lesion"]
+    masked = segx(base, mask, margin=0.5)
+    empty = segx(other, torch.zeros_like(mask), label="of nothing")
+    alone = segx(attribution(case, "edge"), torch.rand(4, 5, 6), soft=True)  # what it was made from is not in the run
+    run.put_maps("t", case, [base, other, masked, empty, alone])
+    back = run.attributions("t", "c")
+    assert [a.method for a in back] == ["saliency", "random", "segx(saliency)", "of nothing(random)", "segx(edge)"]
+    assert back[0].refinement is None
+    for a, b in zip((masked, empty, alone), back[2:]):
+        assert _equal(a.refinement, b.refinement)
+        assert _equal(a.maps, b.maps)
+        assert a.flags == b.flags
+    group = run._group("t", "c")
+    assert len(list(group["refined/2"].array_keys())) == 2  # mask and top; the unmasked maps are those of place 0
+    assert len(list(group["refined/4"].array_keys())) == 4
+    run.put_maps("t", case, back)
+    assert all(_equal(a.refinement, b.refinement) for a, b in zip(back, run.attributions("t", "c")))
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(_equal(a[k], b[k]) for k in a)
+    return a == b or (a != a and b != b)  # NaN
 
 
 def test_writing_a_case_again_replaces_it(run: Run) -> None:

@@ -31,6 +31,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -48,13 +49,14 @@ from pellucid.core.geometry import Geometry
 from pellucid.core.verdict import Verdict
 from pellucid.errors import InputError, UsageError
 from pellucid.io.files import atomic
+from pellucid.study.refinement import packed, unpacked
 
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
-    "verdicts", "scores", "comparison", "regions", "costs",
-    "outcomes", "findings", "details", "ranking", "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained",
-    "detector", "risk_coverage", "refined",
+    "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
+    "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
+    "refined",
 )  # fmt: skip
 
 
@@ -180,10 +182,14 @@ class Run:
             _put(group, "prediction", prediction)
         for name, value in (soft or {}).items():
             _put(group, f"soft/{quote(name, safe='')}", value)
-        for place, a in enumerate(attributions):
+        made = list(attributions)
+        for place, a in enumerate(made):
             for name, value in a.maps.items():
                 _put(group, f"maps/{place}/{quote(name, safe='')}", value)
-            group[f"maps/{place}"].attrs.update(_attribution_attributes(a))
+            changed, arrays = packed(a, made)
+            for key, value in enumerate(arrays):
+                _put(group, f"refined/{place}/{key}", value)
+            group[f"maps/{place}"].attrs.update(_attribution_attributes(a, changed))
         final = self._case_folder(task, case.id)
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
@@ -232,7 +238,7 @@ class Run:
         verdicts = self.table("verdicts", task)
         mine = verdicts[verdicts["case"] == case_id] if len(verdicts) else verdicts
         geometry = dict(group.attrs).get("geometry")
-        found = []
+        found: list[Attribution] = []
         for place in sorted(group["maps"].group_keys(), key=int):
             node = group[f"maps/{place}"]
             attrs = dict(node.attrs)
@@ -243,6 +249,8 @@ class Run:
                     r.check: Verdict(r.check, r.status, r.sentence, _number(r.value), _number(r.threshold))
                     for r in rows.itertuples()
                 }
+            array = partial(_array, group, f"refined/{place}")
+            refinement = unpacked(attrs.pop("refinement", None), found, array)
             found.append(
                 Attribution(
                     maps={name: torch.as_tensor(node[quote(name, safe="")][:]) for name in attrs.pop("inputs")},
@@ -252,6 +260,7 @@ class Run:
                     flags=tuple(attrs.pop("flags")),
                     spacing=tuple(attrs.pop("spacing")) if attrs.get("spacing") else attrs.pop("spacing"),
                     geometry=None if geometry is None else _geometry(geometry),
+                    refinement=refinement,
                     **attrs,
                 )
             )
@@ -326,6 +335,10 @@ def _put(group: Any, path: str, value: Tensor) -> None:
     group.create_array(path, data=np.ascontiguousarray(array), chunks=array.shape)
 
 
+def _array(group: Any, path: str, key: int) -> Tensor:
+    return torch.as_tensor(group[f"{path}/{key}"][:])
+
+
 def _number(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
@@ -373,12 +386,12 @@ def _geometry(attrs: Mapping[str, Any]) -> Geometry:
     )
 
 
-def _attribution_attributes(a: Attribution) -> dict[str, Any]:
+def _attribution_attributes(a: Attribution, refinement: Any) -> dict[str, Any]:
     return _plain(
         {
             "inputs": list(a.maps), "method": a.method, "target": a.target, "score": a.score,
             "signed": a.signed, "flags": a.flags,
             "provenance": a.provenance, "cost": a.cost.as_dict(), "notes": a.notes,
-            "spacing": a.spacing, "image_axes": a.image_axes, "refinement": a.refinement,
+            "spacing": a.spacing, "image_axes": a.image_axes, "refinement": refinement,
         }
     )  # fmt: skip
