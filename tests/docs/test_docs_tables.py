@@ -289,3 +289,22 @@ def test_exit_statuses_are_those_of_the_errors():
     raised = {str(e.exit_status) for e in (pc.UsageError, pc.InputError, pc.ModelError, pc.PellucidError)}
     assert raised <= statuses
     assert statuses == {"0", "1", "2", "3", "130"}
+
+
+def test_networks_have_a_row_each_and_their_options_stand_with_the_defaults():
+    from pellucid.nets import NETWORKS
+    from pellucid.nets.pretrained import BASE, FILES
+
+    (rows,) = tables(section("docs/reference-networks.md", "Which there are"))
+    assert set(by_name(rows)) == set(NETWORKS)
+    (rows,) = tables(section("docs/reference-networks.md", "Options"))
+    said, names = {}, []
+    for row in rows:
+        names = code(row["network"]) or names
+        for name in names:
+            said[name, code(row["option"])[0]] = code(row["default"])[0]
+    for name in {n for n, _ in said}:
+        real = {k: str(p.default) for k, p in inspect.signature(NETWORKS[name]).parameters.items()}
+        assert real == {k: v for (n, k), v in said.items() if n == name}, name
+    (rows,) = tables(section("docs/reference-networks.md", "Weights to start from"))
+    assert {code(r["network"])[0]: r["file"] for r in rows} == {n: BASE + f for n, f in FILES.items()}

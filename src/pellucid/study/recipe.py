@@ -46,7 +46,8 @@ class Model(Part):
     network: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     load: str | None = Field(default=None, description="a saved model folder, or module:Name / file.py:Name")
-    weights: str | None = None
+    weights: str | None = Field(default=None, description="a file, or 'imagenet' for a training to start from")
+    normalise: Literal["data", "imagenet"] = Field(default="data", description="whose mean and sd the inputs are given")
     inputs: list[str]
     task: Task
     classes: list[str] = Field(default_factory=list)
@@ -58,6 +59,8 @@ class Model(Part):
     def _one_source(self) -> Model:
         if (self.network is None) == (self.load is None):
             raise ValueError("give either 'network' (one of ours) or 'load' (a model of yours)")
+        if self.load is not None and self.normalise != "data":
+            raise ValueError("'normalise' goes with 'network'; a model that is loaded has its own")
         return self
 
 
@@ -177,6 +180,12 @@ class Work(Part):
             for name, value in asked.items():
                 if value:
                     raise ValueError(f"'{name}' wants maps, and there is no 'explain' section; add one")
+        return self
+
+    @model_validator(mode="after")
+    def _start(self) -> Work:
+        if self.model.weights == "imagenet" and self.train is None:
+            raise ValueError("'model.weights: imagenet' is where a training starts, and there is no 'train' section")
         return self
 
     @model_validator(mode="after")

@@ -149,9 +149,8 @@ def fit(
         "lr": lr, "optimizer": optimizer, "schedule": schedule, "weight_decay": weight_decay, "loss": loss,
         "balance": balance, "augment": [str(a) for a in augment], "patience": patience, "precision": precision,
         "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val), "cases": _digest(cases_train, cases_val),
+        "weights": None, "normalise": None if normalise == "data" else normalise,
     }  # fmt: skip
-    if normalise != "data":
-        settings["normalise"] = normalise
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,9 +14,11 @@ from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
+from pellucid.nets.pretrained import IMAGENET
 from pellucid.study.context import Context
 from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said
 from pellucid.train import Trained, fit, performance
+from pellucid.train.normalise import imagenet
 from pellucid.train.shuffle import shuffled
 
 
@@ -62,9 +64,13 @@ def given_model(context: Context) -> Predictor:
         return module
     if m.weights is not None:
         load_weights(module, context.path(m.weights))
+    # Without a training there are no statistics of one: the weights are given the values as they are.
+    known = None
+    if m.normalise == "imagenet":
+        known = {n: imagenet(m.options.get("in_channels", 1), n) for n in m.inputs if n not in m.features}
     return Predictor(
         module.eval(), inputs=m.inputs, task=m.task, classes=m.classes, activation=m.activation, features=m.features,
-        output=m.output,
+        output=m.output, normalise=known,
     )  # fmt: skip
 
 
@@ -144,12 +150,19 @@ def fit_task(
         raise UsageError(f"task {work.name}: training needs 'network', one of ours; a loaded model is not trained")
     return fit(
         train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
-        activation=m.activation, features=m.features, epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
+        activation=m.activation, features=m.features, weights=_start(context), normalise=m.normalise,
+        epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
         optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
         augment=t.augment, balance=t.balance, loss=t.loss, calibrate=t.calibrate,
         precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
         seed=context.recipe.seed, out=out, resume=context.resume, progress=progress,
     )  # fmt: skip
+
+
+def _start(context: Context) -> str | Path | None:
+    """Where the recipe has the training start: a word that ``fit`` knows, or a file."""
+    given = context.work.model.weights
+    return given if given in (None, IMAGENET) else context.path(given)
 
 
 def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None:
