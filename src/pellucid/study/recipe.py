@@ -38,6 +38,10 @@ class Data(Part):
     seed: int | None = None
     zones: list[str] = Field(default_factory=list, description="zones to estimate in every picture, as regions")
     truth_region: str | None = Field(default=None, description="the region that is the truth of a segmentation")
+    split: str | None = Field(
+        default=None, description="a split file (.json) to obey, made if absent; or an earlier task to follow"
+    )
+    official: bool = Field(default=False, description="keep the published test list, deal the rest into train and val")
 
 
 class Model(Part):
@@ -225,6 +229,14 @@ class Recipe(Part):
         if len(set(names)) != len(names):
             raise ValueError(f"two tasks have the same name: {names}")
         for place, t in enumerate(self.tasks):
+            given = t.data.split
+            if given is not None and not given.endswith(".json") and given not in names[:place]:
+                raise ValueError(
+                    f"task {t.name!r}, data.split: {given!r} is no file name ending in .json and no earlier task; "
+                    f"{nearest(given, names[:place])}"
+                )
+            if any(source.split is not None or source.official for source in t.also.values()):
+                raise ValueError(f"task {t.name!r}: the sources in 'also' are not split; take split and official out")
             for region, how in t.segment.items():
                 if how.task is not None and how.task not in names[:place]:
                     raise ValueError(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
 from pellucid.core.case import Case, check_unique
-from pellucid.data import load_dataset
+from pellucid.data import follow_split, load_dataset, official_split, split_file
 from pellucid.data.splits import Split, split
 from pellucid.data.zones import with_zones
-from pellucid.errors import InputError
-from pellucid.study.context import Context
+from pellucid.errors import InputError, UsageError
+from pellucid.study.context import LOG, Context
 from pellucid.study.recipe import Data
 
 
@@ -39,13 +41,74 @@ def load_cases(context: Context) -> None:
     if path.is_file() and context.resume:
         context.split = Split.load(path, cases)
         return
-    seed = context.recipe.seed if work.data.seed is None else work.data.seed
-    if work.train is None and not work.also:
-        context.split = Split([], [], list(cases))  # a model that comes trained: nothing to hold out
-    else:
-        context.split = split(cases, fractions=work.data.fractions, seed=seed)
+    context.split = _split(context, cases)
+    for note in context.split.notes:
+        LOG.warning("%s, data: %s", context.task, note)
+        context.console.print(f"[yellow]{context.task}, data:[/] {note}", highlight=False)
+    _check_segmenters(context)
     path.parent.mkdir(exist_ok=True)
     context.split.save(path)
+
+
+def _split(context: Context, cases: list[Case]) -> Split:
+    """The split that the recipe asks for, with the further sources' cases on no side."""
+    data = context.work.data
+    path = None if data.split is None else _split_file(context, data.split)
+    if path is not None and path.is_file():
+        parts = follow_split(path, cases)
+    else:
+        parts = _fresh(context, cases)
+    sides = {c.id for side in (*parts, parts.left_out) for c in side}
+    further = {c.id: c for other in context.also.values() for c in other if c.id not in sides}
+    parts = replace(parts, left_out=[*parts.left_out, *further.values()])
+    if path is not None and not path.is_file():
+        try:
+            parts.save(path)
+        except OSError as error:
+            raise InputError(f"{path}: the split cannot be written ({error.strerror}); name another file") from error
+    return parts
+
+
+def _fresh(context: Context, cases: list[Case]) -> Split:
+    work, data = context.work, context.work.data
+    seed = context.recipe.seed if data.seed is None else data.seed
+    if data.official:
+        return official_split(cases, data.fractions, seed)
+    if work.train is None and not work.also and data.split is None:
+        return Split([], [], list(cases))  # a model that comes trained: nothing to hold out
+    return split(cases, fractions=data.fractions, seed=seed)
+
+
+def _split_file(context: Context, name: str) -> Path:
+    """The file that ``data.split`` means; an earlier task's is made if this run has not come to it."""
+    for earlier in context.recipe.tasks:
+        if earlier.name == name:
+            path = context.run.folder / "splits" / f"{name}.json"
+            if not path.is_file():
+                load_cases(replace(context, work=earlier, split=None, also={}))
+            return path
+    path = Path(name).expanduser()
+    return path if path.is_absolute() else context.base / path
+
+
+def _check_segmenters(context: Context) -> None:
+    """Make sure that no model of this recipe which predicts regions here was trained on this task's test patients."""
+    work, parts = context.work, context.split
+    assert parts is not None
+    tested = {c.group for c in parts.test}
+    for other in context.recipe.tasks:
+        path = context.run.folder / "splits" / f"{other.name}.json"
+        same = (other.data.dataset, other.data.root) == (work.data.dataset, work.data.root)
+        if other.data.root is None:  # made, not read: with other options they are other patients of the same names
+            same = same and other.data.options == work.data.options
+        if same and path.is_file() and other.name in {how.task for how in work.segment.values()}:
+            groups = split_file.load(path)["groups"]
+            both = tested & {*groups["train"], *groups["val"]}
+            if both:
+                raise UsageError(
+                    f"task {work.name}: {len(both)} of its {len(tested)} test groups trained the model of the task "
+                    f"{other.name!r}, which predicts regions in them; add data: {{split: {other.name}}} to this task"
+                )
 
 
 def _load(context: Context, source: Data) -> list[Case]:
