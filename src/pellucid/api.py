@@ -14,6 +14,7 @@ from pellucid.core.case import Case, check_unique
 from pellucid.core.explainer import EXPLAINERS, Explainer
 from pellucid.core.metric import METRICS
 from pellucid.core.predictor import Predictor
+from pellucid.core.refiner import refined_again
 from pellucid.core.registry import Registry
 from pellucid.core.target import Target, as_target
 from pellucid.core.verdict import Thresholds
@@ -265,10 +266,13 @@ def evidence_of(
         described = {k: v for k, v in a.target.items() if k not in ("index", "label")}
         target = as_target(described, engine.predictor)
         targets.append(target)
-        if a.method in EXPLAINERS:
-            explainer = as_explainer(a.method, a.provenance.get("parameters", {}))
+        # A refined map was made from that of a method, which its provenance names.
+        method = a.method if a.refinement is None else str(a.provenance.get("method", a.method))
+        if method in EXPLAINERS:
+            explainer = as_explainer(method, a.provenance.get("parameters", {}))
             seed = int(a.provenance.get("seed", 0))
-            again.append(reexplain(explainer, target, place, seed=seed, background=background))
+            found = reexplain(explainer, target, place, seed=seed, background=background)
+            again.append(found if a.refinement is None else _refining(found, a))
         else:
             again.append(_cannot(a.method))
     problem = Problem(engine, [case], targets)
@@ -277,6 +281,15 @@ def evidence_of(
         engine, case, maps, problem.objective.bound[0] or [], again, background=background,
         **{"controls": controls(targets, int(options.get("seed", 0))), **options},
     )
+
+
+def _refining(again: Explain, like: Attribution) -> Explain:
+    """Explain again, and refine as ``like`` was refined, by the same mask."""
+
+    def refined(engine: Engine, cases: Sequence[Case], bound: Sequence[Any], **more: Any) -> list[Attribution]:
+        return refined_again(again(engine, cases, bound, **more), like)
+
+    return refined
 
 
 def _cannot(method: str) -> Callable[..., list[Attribution]]:

@@ -14,6 +14,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill, as_fill
 from pellucid.core.predictor import Predictor
+from pellucid.core.refiner import base_of, refined_again
 from pellucid.core.target import Bound, Target, as_target
 from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import Engine
@@ -204,17 +205,21 @@ class Evidence:
         return self.once(("curves", whole), lambda: self._ranked(whole, self.maps, self.columns))
 
     def control_curves(self, place: int) -> dict[str, Curves]:
-        """Curves of the controls for a map's target: those among the maps, else ``2(steps − 1)`` forwards each."""
-        column = self.column(place)
+        """Curves of the controls for a map's target: those among the maps, else ``2(steps − 1)`` forwards each.
+
+        Those for a refined map are refined as it is, and called so: a mask helps a random map as well.
+        """
+        column, own = self.column(place), self.maps[place]
         found: dict[str, Curves] = {}
         for name in self.controls:
-            mine = [i for i, a in enumerate(self.maps) if a.method == name and self.columns[i] == column]
+            called = name if own.refinement is None else own.method.replace(base_of(own.method), name)
+            mine = [i for i, a in enumerate(self.maps) if a.method == called and self.columns[i] == column]
             curves = self.ranked()[mine[0]] if mine else self.once(
-                ("control", name, column), partial(self._control, name, place)
+                ("control", called, column), partial(self._control, name, place)
             )  # fmt: skip
             if isinstance(curves, Undefined):
                 raise curves.bare()
-            found[name] = curves
+            found[called] = curves
         return found
 
     def modalities(self, place: int) -> Subsets:
@@ -367,7 +372,10 @@ class Evidence:
         )  # fmt: skip
 
     def _control(self, name: str, place: int) -> Curves:
-        made = self.controls[name](self.engine, [self.case], [self.target(place)])
+        try:
+            made = refined_again(self.controls[name](self.engine, [self.case], [self.target(place)]), self.maps[place])
+        except PellucidError as error:
+            raise Undefined(f"the control {name} could not be refined like it: {error}") from error
         curves = self._ranked(Plan(), made, [self.column(place)])[0]
         if isinstance(curves, Undefined):
             raise curves.bare()

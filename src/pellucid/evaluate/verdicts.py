@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.refiner import base_of
 from pellucid.core.verdict import Verdict, not_tested
 from pellucid.evaluate.evidence import Evidence
 from pellucid.evaluate.maths import likeness, vector
@@ -104,7 +105,7 @@ def _sane(view: View) -> Verdict:
 
 def _better(view: View) -> Verdict:
     limit, rivals = view.evidence.limits.better, view.evidence.controls
-    if view.attribution.method in rivals:
+    if base_of(view.attribution.method) in rivals:
         return not_tested("better", "It is a control itself: what other maps have to beat.")
     if not rivals:
         return not_tested("better", "There were no controls to compare with.")

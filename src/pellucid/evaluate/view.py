@@ -32,11 +32,13 @@ class View:
         evidence: of the case.
         place: of the map in it.
         region_name: of the region to compare with, where it is not the evidence's.
+        whole: whether a masked map is seen as it was before it was masked.
     """
 
     evidence: Evidence
     place: int
     region_name: str | None = None
+    whole: bool = False
 
     @property
     def case(self) -> Case:
@@ -46,11 +48,22 @@ class View:
     @property
     def attribution(self) -> Attribution:
         """The map."""
-        return self.evidence.maps[self.place]
+        a = self.evidence.maps[self.place]
+        if self.whole and a.refinement is not None and "unmasked" in a.refinement:
+            return a.replace(maps=dict(a.refinement["unmasked"]))
+        return a
+
+    @cached_property
+    def unmasked(self) -> View:
+        """The same map before a mask hid a part of it; itself if none did."""
+        a = self.attribution
+        if self.whole or a.refinement is None or "unmasked" not in a.refinement:
+            return self
+        return View(self.evidence, self.place, self.region_name, whole=True)
 
     def at(self, region: str | None) -> View:
         """The same map beside another region; None leaves it as it is."""
-        return self if region is None else View(self.evidence, self.place, region)
+        return self if region is None else View(self.evidence, self.place, region, self.whole)
 
     def spatial(self, name: str) -> Tensor:
         """The map of one picture, channels summed."""
@@ -181,8 +194,10 @@ class View:
         return found
 
     def _one(self, metric: Metric) -> Score | dict[str, Score]:
+        # Certainty is how the map meets a mask: a map that was cut to the mask would be certain by construction.
+        seen = self.unmasked if metric.question == "certainty" else self
         try:
-            return metric.score(self)
+            return metric.score(seen)
         except Undefined as reason:
             nothing = Score.undefined(str(reason))
         names = self.evidence.engine.predictor.inputs

@@ -46,7 +46,7 @@ def run(context: Context) -> None:
             maps = made[case.id]
             context.run.put_maps(context.task, case, maps, _prediction(context, output), p)
             context.run.put_part("verdicts", context.task, case.id, verdict_rows(maps))
-            context.run.put_part("costs", context.task, case.id, _cost_rows(maps))
+            context.run.put_part("costs", context.task, case.id, cost_rows(maps))
 
     context.batches(
         "explain", batches(context), lambda b: [c.id for c in b], do, lambda b: [[c] for c in b]
@@ -105,7 +105,8 @@ def verdict_rows(maps: Sequence[Attribution]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _cost_rows(maps: Sequence[Attribution]) -> pd.DataFrame:
+def cost_rows(maps: Sequence[Attribution]) -> pd.DataFrame:
+    """One row per map of one case: what it took."""
     rows: list[dict[str, Any]] = [
         {
             "case": a.case_id, "method": a.method, "target_index": int(a.target["index"]),
