@@ -11,39 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import exposure, filters, measure, morphology, segmentation
+from skimage import measure
 
 from pellucid.core.case import Case
+from pellucid.data.lungs import lungs_classical
 from pellucid.errors import UsageError, unknown
 
 Zone = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 FRAME = 0.1
-
-
-def lungs_classical(x: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Both lung fields of a frontal chest X-ray, by a watershed from where lungs usually lie.
-
-    Darkness under local contrast equalisation decides; opaque parts of a lung may be cut off. No reader drew it.
-
-    Args:
-        x: ``(H, W)``, larger is brighter.
-    """
-    h, w = x.shape
-    g = exposure.equalize_adapthist(_unit(x), kernel_size=(max(1, h // 2), max(1, w // 2)), clip_limit=0.02)
-    g = filters.gaussian(g, sigma=h / 90)
-    found = np.zeros((h, w), bool)
-    for centre in (0.29, 0.71):
-        core = _ellipse(h, w, (0.42, centre), (0.16, 0.075))
-        reach = _ellipse(h, w, (0.46, centre), (0.36, 0.21))
-        bright = filters.threshold_otsu(g[reach]) + 0.10 if np.ptp(g[reach]) > 0 else np.inf
-        markers = np.zeros((h, w), int)
-        markers[core & (g <= np.median(g[core]) + 0.02)] = 1
-        markers[~reach | (reach & (g > bright) & ~core)] = 2
-        markers[:, int(0.47 * w) : int(0.53 * w)] = 2
-        lung = segmentation.watershed(filters.sobel(g) + 0.15 * g, markers) == 1
-        lung = _largest(morphology.opening(lung, morphology.disk(max(1, h // 50))))
-        found |= ndimage.binary_fill_holes(morphology.closing(lung, morphology.disk(max(1, h // 20))))
-    return found
 
 
 def border(x: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -96,14 +71,3 @@ def with_zones(case: Case, names: Sequence[str]) -> Case:
 def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(x.min()), float(x.max())
     return (x - low) / (high - low) if high > low else np.zeros_like(x)
-
-
-def _ellipse(h: int, w: int, centre: tuple[float, float], radii: tuple[float, float]) -> NDArray[np.bool_]:
-    y, x = np.mgrid[:h, :w]
-    inside = ((y / h - centre[0]) / radii[0]) ** 2 + ((x / w - centre[1]) / radii[1]) ** 2 <= 1
-    return np.asarray(inside, bool)
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels = measure.label(mask)
-    return labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if labels.max() else mask
