@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from pellucid.report.agreements import agreement_panel
+from pellucid.report.answers import answer_panels
 from pellucid.report.compared import by_question
 from pellucid.report.detectors import detector_panel
 from pellucid.report.findings import findings
@@ -96,6 +97,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
         "failures": failures(run, task),
         "performance": performance_tables(run, task),
+        "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),
         "scatter": scatter_panel(run, task),
         "gallery": gallery(run, task, order),

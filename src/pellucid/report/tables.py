@@ -12,6 +12,8 @@ from pellucid.report.numbers import DASH, interval, is_number, number, percent
 from pellucid.study.store import Run
 
 Cell = dict[str, Any]
+OVER_ALL = ("all", "macro")
+MANY = 3  # names of classes, "macro" among them, beyond which the classes go down the page
 
 
 def data_rows(run: Run, task: str) -> tuple[list[str], list[list[str]]]:
@@ -54,26 +56,44 @@ def performance_tables(run: Run, task: str) -> list[Cell]:
     parts = [p for p in dict.fromkeys(table["part"]) if p != "val"] + [p for p in ("val",) if p in set(table["part"])]
     for part in parts:
         own = table[table["part"] == part]
+        about = used.get(str(part), "further cases, never trained on")
+        if own["class"].nunique() > MANY:
+            found.append({"part": str(part), "about": about, **_by_class(own[own["stratum"] == "all"])})
+            own = own[own["class"].isin(OVER_ALL)] if own["stratum"].nunique() > 1 else own.head(0)
         strata = list(dict.fromkeys(own["stratum"]))
         rows = []
         for (metric, of), cells in own.groupby(["metric", "class"], sort=False, dropna=False):
             by = {str(c["stratum"]): c for c in cells.to_dict("records")}
             rows.append(
                 {
-                    "name": str(metric),
+                    "name": str(metric).replace("_", " "),
                     "of": "" if pd.isna(of) or of == "all" else str(of),
                     "cells": [_value(by.get(s)) for s in strata],
                 }
             )
-        found.append(
-            {
-                "part": str(part),
-                "about": used.get(str(part), "further cases, never trained on"),
-                "strata": strata,
-                "rows": rows,
-            }
-        )
+        if rows:
+            found.append({"part": str(part), "about": about, "corner": "measure", "strata": strata, "rows": rows})
     return found
+
+
+def _by_class(own: pd.DataFrame) -> Cell:
+    """Classes down, measures across: where there are many classes. What is over all of them comes first."""
+    metrics = [str(m) for m in dict.fromkeys(own["metric"])]
+    rows: list[Any] = own.to_dict("records")
+    by: dict[tuple[str, str], Cell] = {(str(r["metric"]), str(r["class"])): r for r in rows}
+    most = int(own["n"].max())
+    empty = {"text": "", "interval": "", "n": "", "why": ""}  # such as the accuracy, which exclusive classes share
+
+    def cell(metric: str, *names: str) -> Cell:
+        found = next((by[metric, of] for of in names if (metric, of) in by), None)
+        if found is None:
+            return empty
+        return _value(found) | ({"n": ""} if found["n"] in (0, most) else {})
+
+    rows = [{"name": "over all", "of": f"n {number(most)}", "cells": [cell(m, *OVER_ALL) for m in metrics]}]
+    for of in (str(c) for c in dict.fromkeys(own["class"]) if c not in OVER_ALL):
+        rows.append({"name": of, "of": "", "cells": [cell(m, of) for m in metrics]})
+    return {"corner": "class", "strata": [m.replace("_", " ") for m in metrics], "rows": rows}
 
 
 def cost_rows(run: Run, task: str, order: Sequence[str]) -> list[Cell]:
