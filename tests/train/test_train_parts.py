@@ -10,9 +10,8 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
 from pellucid.train import best_thresholds
 from pellucid.train.augment import Affine, Flip, Intensity, as_augmentations
-from pellucid.train.data import Batches, stack
+from pellucid.train.data import Batches, columns
 from pellucid.train.losses import class_weights, make_loss
-from pellucid.train.module import rate
 from pellucid.train.normalise import statistics
 
 
@@ -160,13 +159,6 @@ def test_scores_of_shape_b_are_not_broadcast():
     assert float(make_loss(p, name="huber")(torch.arange(4.0), truth)) == 0.0
 
 
-def test_schedules():
-    assert [rate(e, lr=1, schedule="cosine", epochs=4) for e in (0, 2)] == [1, pytest.approx(0.5)]
-    assert 0 < rate(3, lr=1, schedule="cosine", epochs=4) < 0.2
-    assert [rate(e, lr=1, schedule="step", epochs=6) for e in (3, 4)] == [1, 0.1]
-    assert rate(5, lr=1, schedule="constant", epochs=6) == 1
-
-
 def test_thresholds_are_the_best_of_all(tmp_path):
     rng = np.random.default_rng(0)
     y = (rng.random((40, 2)) < 0.3).astype(int)
@@ -180,14 +172,14 @@ def test_thresholds_are_the_best_of_all(tmp_path):
 def test_truths_that_do_not_fit_the_task():
     labels = Predictor(nn.Identity(), inputs=["x"], task="classification", classes=["a", "b"], activation="sigmoid")
     with pytest.raises(InputError, match="independent labels need 2 values"):
-        stack([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=1)], labels)
+        columns([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=1)], labels)
     with pytest.raises(InputError, match="2 values of 0 or 1"):
-        stack([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=[0.5, 1])], labels)
+        columns([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=[0.5, 1])], labels)
     with pytest.raises(InputError, match="truth is no mask"):
-        stack([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=1)], segmenter(1))
+        columns([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=1)], segmenter(1))
     with pytest.raises(InputError, match="values 0 to 2, the classes go from 0 to 1"):
-        stack([Case(id="p", inputs={"x": torch.zeros(1, 2, 3)}, truth=[[0, 1, 2]] * 2)], segmenter(1))
+        columns([Case(id="p", inputs={"x": torch.zeros(1, 2, 3)}, truth=[[0, 1, 2]] * 2)], segmenter(1))
     named = Predictor(nn.Identity(), inputs=["x"], task="classification", classes=["a", "b"])
-    assert stack([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth="b")], named)["truth"].tolist() == [1]
+    assert columns([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth="b")], named)["truth"] == [1]
     with pytest.raises(InputError, match="no class index"):
-        stack([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=0.5)], named)
+        columns([Case(id="p", inputs={"x": torch.zeros(1, 4, 4)}, truth=0.5)], named)

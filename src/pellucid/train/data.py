@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,11 +17,11 @@ TRUTH = "truth"
 """The key of the truth in a batch."""
 
 
-def stack(cases: Sequence[Case], predictor: Predictor) -> dict[str, Tensor]:
-    """All cases as one tensor per input ``(N, …)``, and their truth under ``"truth"``.
+def columns(cases: Sequence[Case], predictor: Predictor) -> dict[str, list[Tensor]]:
+    """Each input of all cases, and their truth under ``"truth"``: the cases' own tensors, none of them copied.
 
-    The truth is int64 ``(N,)`` for exclusive classes, float32 ``(N, K)`` for independent labels and scores, and an
-    integer mask ``(N, *spatial)`` for a segmentation.
+    The truth of a case is int64 ``()`` for exclusive classes, float32 ``(K,)`` for independent labels and scores, and
+    an integer mask ``(*spatial)`` for a segmentation.
 
     Raises:
         InputError: an input or the truth is missing, of another shape than in the first case, or outside the
@@ -37,7 +38,7 @@ def stack(cases: Sequence[Case], predictor: Predictor) -> dict[str, Tensor]:
         for name in predictor.inputs:
             rows[name].append(_same(case, f"input {name!r}", case.inputs[name], rows[name]))
         rows[TRUTH].append(_same(case, "truth", truth_of(case, predictor), rows[TRUTH]))
-    return {name: torch.stack(values) for name, values in rows.items()}
+    return rows
 
 
 def _same(case: Case, what: str, value: Tensor, others: list[Tensor]) -> Tensor:
@@ -93,14 +94,16 @@ def _mask_of(case: Case, value: Tensor, k: int) -> Tensor:
 
 
 class Batches:
-    """Batches of stacked cases: shuffled and augmented by ``(seed, epoch)`` for training, in order for validation.
+    """Batches of cases: shuffled and augmented by ``(seed, epoch)`` for training, in order for validation.
 
     An epoch's order and its augmentation depend on nothing but the seed and the epoch's number, so that a training
     that is resumed goes on as if it had not stopped.
 
+    Several devices (``world``) share each batch of a training, and take turns with those of a validation.
+
     Args:
-        data: name to tensor ``(N, …)``.
-        batch_size: cases per batch.
+        data: name to tensors of all cases: a list, or one tensor ``(N, …)``.
+        batch_size: cases per batch, of all devices together.
         seed: of the order and the augmentation; None for validation, in order.
         augment: applied to all inputs with spatial axes and to a mask; to tables too where it says so.
         pin: whether batches lie in pinned memory, from which they are copied to a GPU in the background.
@@ -108,7 +111,7 @@ class Batches:
 
     def __init__(
         self,
-        data: dict[str, Tensor],
+        data: Mapping[str, Sequence[Tensor] | Tensor],
         *,
         batch_size: int,
         seed: int | None = None,
@@ -117,13 +120,15 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; give at least 1")
-        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.data, self.batch_size, self.seed = dict(data), batch_size, seed
         self.augment, self.pin = tuple(augment), pin
-        self.epoch = 0
+        self.epoch, self.rank, self.world = 0, 0, 1
         self.n = len(data[TRUTH])
+        self.bounds = self._bounds()
+        self.rng = torch.Generator().get_state()
 
     def __len__(self) -> int:
-        return len(self._bounds())
+        return len(self.bounds)
 
     def _bounds(self) -> list[tuple[int, int]]:
         bounds = [(i, min(i + self.batch_size, self.n)) for i in range(0, self.n, self.batch_size)]
@@ -133,14 +138,53 @@ class Batches:
         return bounds
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return self.going_on(0)
+
+    def going_on(self, first: int, rng: Tensor | None = None) -> Iterator[dict[str, Tensor]]:
+        """The epoch's batches from number ``first`` on.
+
+        Args:
+            first: batches that are done.
+            rng: what ``self.rng`` was after the last of them, if any was drawn.
+        """
         order, generator = torch.arange(self.n), torch.Generator()
         if self.seed is not None:
             generator.manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.n, generator=generator)
-        for first, last in self._bounds():
-            batch = {name: value[order[first:last]] for name, value in self.data.items()}
-            batch = self._augmented(batch, generator)
+        if rng is not None:
+            generator.set_state(rng)
+        for number, (start, end) in enumerate(self.bounds[first:], first):
+            chosen = order[start:end]
+            if self.world > 1:
+                if self.seed is None and number % self.world != self.rank:
+                    continue
+                if self.seed is not None:
+                    # Each device draws its own changes; by number, so that no state of theirs has to be kept.
+                    generator.manual_seed(mixed(self.seed, self.epoch, number, self.rank))
+                    # A device that is left without a case still has to take part in the step: see ``own``.
+                    chosen = chosen[self.rank :: self.world] if len(chosen) > self.rank else chosen[:1]
+            batch = self._augmented({k: _rows(v, chosen) for k, v in self.data.items()}, generator)
+            self.rng = generator.get_state()
             yield {k: v.pin_memory() for k, v in batch.items()} if self.pin else batch
+
+    def first(self, n: int) -> dict[str, Tensor]:
+        """The first cases, as they are."""
+        return {k: _rows(v, torch.arange(min(n, self.n))) for k, v in self.data.items()}
+
+    def size(self, number: int) -> int:
+        """Cases of a batch, of all devices together."""
+        start, end = self.bounds[number]
+        return end - start
+
+    def own(self, number: int) -> int:
+        """Cases of a training batch that count for this device; 0 where it stands in for nobody."""
+        return len(range(self.rank, self.size(number), self.world))
+
+    def for_several(self) -> None:
+        """Stack the cases once, in memory that all processes share: one by one they would take too many files."""
+        self.data = {
+            k: (v if isinstance(v, Tensor) else torch.stack(list(v))).share_memory_() for k, v in self.data.items()
+        }
 
     def _augmented(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         mask = batch[TRUTH] if batch[TRUTH].ndim > 2 else None
@@ -151,3 +195,13 @@ class Batches:
                 seen, mask = change(seen, mask, generator)
                 inputs |= seen
         return inputs | {TRUTH: batch[TRUTH] if mask is None else mask}
+
+
+def mixed(*numbers: int) -> int:
+    """A seed made of several numbers, so that neighbours have nothing in common."""
+    text = " ".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+
+
+def _rows(values: Sequence[Tensor] | Tensor, chosen: Tensor) -> Tensor:
+    return values[chosen] if isinstance(values, Tensor) else torch.stack([values[i] for i in chosen.tolist()])

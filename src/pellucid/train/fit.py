@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
-from pellucid.errors import InputError, UsageError
+from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets.pretrained import start_from
 from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
 from pellucid.train.calibration import Calibration
-from pellucid.train.callbacks import Interrupted, Keeper
-from pellucid.train.data import TRUTH, Batches, stack
+from pellucid.train.checks import check_output
+from pellucid.train.data import TRUTH, Batches, columns
+from pellucid.train.devices import launch, training_device
 from pellucid.train.layout import lay_out
+from pellucid.train.loop import Loop
+from pellucid.train.losses import Named as NamedLoss
 from pellucid.train.losses import class_weights, make_loss
 from pellucid.train.module import METRICS, TrainingModule, outputs
 from pellucid.train.normalise import STATISTICS, Normalise
+from pellucid.train.plan import Plan
 from pellucid.train.progress import bar
+from pellucid.train.schedule import Named as NamedSchedule
 from pellucid.train.state import State
+from pellucid.train.stop import Interrupted
 from pellucid.types import Activation, Task
-
-PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Trained:
         history: one row per epoch: ``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_metric``, ``lr``,
             ``seconds``.
         metric: what ``val_metric`` is: accuracy, rmse or dice.
-        best_epoch: that of the lowest validation loss, counted from 1.
+        best_epoch: that of the best monitored number (by default the lowest validation loss), counted from 1.
         stopped_early: whether the patience ran out before the epochs did.
         settings: all that was asked for, plain, to be kept with the model.
         thresholds: of a classifier, by class, with the reason where there is none
@@ -78,11 +81,16 @@ def fit(
     batch_size: int = 16,
     lr: float = 1e-3,
     optimizer: str = "adam",
-    schedule: str = "cosine",
+    momentum: float | None = None,
+    schedule: NamedSchedule = "cosine",
+    warmup: float = 0,
     weight_decay: float = 0.0,
-    loss: str | None = None,
+    clip: float | None = None,
+    accumulate: int = 1,
+    loss: NamedLoss | None = None,
     balance: str | None = None,
     augment: Sequence[Any] = (),
+    monitor: str = "loss",
     patience: int | None = None,
     features: Mapping[str, Sequence[str]] | None = None,
     weights: str | Path | None = None,
@@ -90,8 +98,10 @@ def fit(
     calibrate: bool = False,
     precision: str = "float32",
     device: str = "auto",
+    devices: int = 1,
     seed: int = 0,
     out: str | Path | None = None,
+    save_every: float = 60.0,
     resume: bool = False,
     progress: bool | Callable[[dict[str, float]], None] = True,
 ) -> Trained:
@@ -101,7 +111,7 @@ def fit(
     a classifier's thresholds and temperature from ``cases_val``. The same seed gives the same weights on a CPU.
 
     Args:
-        cases_train: to learn from; held in memory, all of one size.
+        cases_train: to learn from; held in memory (once), all of one size.
         cases_val: to choose with; no patient of them may be in ``cases_train``.
         network: a registered name.
         inputs: names of the inputs in the order of the network's ``forward``.
@@ -110,34 +120,52 @@ def fit(
         options: of the network.
         classes: names of the outputs; for a segmentation with background, ``classes[0]`` is the background.
         activation: see Predictor.
-        batch_size: cases per step.
+        batch_size: cases per batch, over all devices.
         lr: learning rate of the first epoch.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
-        schedule: ``"cosine"``, ``"constant"`` or ``"step"``.
+        momentum: of ``"sgd"``; 0.9 if None.
+        schedule: ``"cosine"``, ``"constant"``, ``"step"`` or ``"plateau"``, or one of the latter two with its options:
+            ``{"step": {"size": 7, "gamma": 0.1}}``, ``{"plateau": {"factor": 0.1, "patience": 10}}``.
+        warmup: epochs over which the rate rises linearly from step to step, while the schedule goes on.
         weight_decay: of all parameters.
+        clip: largest norm of all gradients together.
+        accumulate: batches per step of the optimiser; all their cases weigh the same.
         loss: see ``make_loss``; that of the task if None.
         balance: ``"class_weights"`` gives rare classes a larger weight; None does nothing.
         augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
-        patience: epochs without a lower validation loss before training stops; None never stops it.
+        monitor: what the best epoch is the best of, on the validation cases: ``"loss"``, or ``"metric"``: accuracy and
+            Dice, of which more is better, or RMSE, of which less is.
+        patience: epochs without a better monitored number before training stops; None never stops it.
         features: names of a table's columns.
         weights: ``"imagenet"`` or a file, to start from (see :func:`~pellucid.nets.start_from`); random if None.
         normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
             statistics with which ImageNet weights were trained (see ``imagenet_statistics``).
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
-        precision: ``"float32"``, or ``"bf16"`` where the device is fast at it.
+        precision: ``"float32"``, ``"bf16"``, or on a GPU ``"fp16"`` (with its loss scaled); the weights are float32 in
+            all three.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        devices: how many of it, each in a process of its own that takes its share of every batch.
         seed: of the weights, the order and the augmentation.
-        out: folder in which the state is kept after every epoch; nothing is written if None.
-        resume: go on from the state in ``out``, if there is one.
+        out: folder in which the state is kept; nothing is written if None.
+        save_every: seconds between two states within an epoch; 0 writes one after every step.
+        resume: go on from the state in ``out``, if there is one, at the step at which it was written.
         progress: a bar on standard error, silence, or a function that is told each epoch's record.
 
     Raises:
         UsageError: settings that do not fit, or (``resume``) are not those of the state.
         InputError: a case that does not fit, or a patient in both splits.
-        ModelError: the training diverged, or the state is damaged.
-        KeyboardInterrupt: Ctrl-C; the state of the last whole epoch is in ``out``.
+        ModelError: the training diverged; the state is damaged, or of a network that is built otherwise.
+        KeyboardInterrupt: Ctrl-C; the state of the last step is in ``out``.
+        Exception: what ``progress`` raises ends the training; the state of the epoch that it was told of is in ``out``.
     """
-    _check(epochs=epochs, lr=lr, precision=precision, patience=patience, balance=balance)
+    plan = Plan(
+        epochs=epochs, lr=lr, optimizer=optimizer, momentum=momentum, weight_decay=weight_decay, schedule=schedule,
+        warmup=warmup, clip=clip, accumulate=accumulate, monitor=monitor, patience=patience, precision=precision,
+        devices=devices, seed=seed, save_every=save_every,
+    )  # fmt: skip
+    where = training_device(device, plan)
+    if balance not in (None, "class_weights"):
+        raise UsageError(f"balance is {balance!r}; give 'class_weights' or leave it out")
     if normalise not in STATISTICS:
         raise UsageError(f"normalise is {normalise!r}; give 'data' or 'imagenet'")
     if resume and out is None:
@@ -146,15 +174,17 @@ def fit(
     settings: dict[str, Any] = {
         "network": network, "options": dict(options or {}), "inputs": list(inputs), "task": task,
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
-        "lr": lr, "optimizer": optimizer, "schedule": schedule, "weight_decay": weight_decay, "loss": loss,
-        "balance": balance, "augment": [str(a) for a in augment], "patience": patience, "precision": precision,
-        "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val), "cases": _digest(cases_train, cases_val),
-        "weights": None, "normalise": None if normalise == "data" else normalise,
+        "lr": lr, "optimizer": optimizer, "momentum": momentum, "schedule": _plain(schedule), "warmup": warmup,
+        "weight_decay": weight_decay, "clip": clip, "accumulate": accumulate, "loss": _plain(loss), "balance": balance,
+        "augment": [str(a) for a in augment], "monitor": monitor, "patience": patience, "precision": precision,
+        "devices": devices, "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val),
+        "cases": _digest(cases_train, cases_val), "weights": None,
+        "normalise": None if normalise == "data" else normalise,
     }  # fmt: skip
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    with torch.random.fork_rng(), _quiet():
+    with torch.random.fork_rng(), ExitStack() as stack:
         torch.manual_seed(seed)
         module = build_network(network, options)
         wanted = count_inputs(module)
@@ -167,32 +197,35 @@ def fit(
         if weights is not None:
             settings["weights"] = start_from(module, weights, network=network)
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
-        train = stack(cases_train, Predictor(module, **given))
+        train = columns(cases_train, Predictor(module, **given))
         predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
-        val = stack(cases_val, predictor)
+        val = columns(cases_val, predictor)
         _check_sizes(train, val)
         rare = None
         if balance is not None:
-            rare = class_weights(train[TRUTH], activation=predictor.activation, classes=len(predictor.classes))
+            truths = torch.stack(train[TRUTH])
+            rare = class_weights(truths, activation=predictor.activation, classes=len(predictor.classes))
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
         if state.weights:
-            module.load_state_dict(state.weights)
+            _load(module, state.weights, folder)
         lay_out(module, last=True)
-        pin = device != "cpu" and torch.cuda.is_available()
+        pin = where.type == "cuda"
         batches = Batches(train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin)
         val_batches = Batches(val, batch_size=batch_size, pin=pin)
-        training = TrainingModule(
-            predictor, make_loss(predictor, name=loss, weights=rare), optimizer=optimizer, lr=lr,
-            schedule=schedule, weight_decay=weight_decay, epochs=epochs, start=len(state.history),
-        )  # fmt: skip
-        _check_output(training, val_batches, predictor)
-        if state.optimizer.get("state"):
-            training.optimizer_state = state.optimizer
+        training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare))
+        check_output(training, val_batches)
         if not state.done:
-            with bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]) as report:
-                keeper = Keeper(state, batches, seed=seed, patience=patience, folder=folder, progress=report)
-                _run(training, keeper, batches, val_batches, epochs=epochs, precision=precision, device=device)
-        module.load_state_dict(state.best)
+            report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
+            if devices > 1 and folder is None:  # the processes hand their result over in a file
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            loop = Loop(plan, batches, val_batches, state, folder=folder, stop=threading.Event(), tell=report)
+            try:
+                launch(loop, training, device=where)
+            except Interrupted:
+                raise KeyboardInterrupt from None
+            if devices > 1 and folder is not None:
+                state = State.load(folder, settings) or state
+        _load(module, state.best, folder)
         lay_out(module.cpu().eval(), last=False)
         thresholds, calibration = None, None
         if task == "classification" and predictor.activation != "identity":
@@ -222,86 +255,28 @@ def check_split(cases_train: Sequence[Case], cases_val: Sequence[Case]) -> None:
         )
 
 
-def _run(
-    training: TrainingModule,
-    keeper: Keeper,
-    batches: Batches,
-    val_batches: Batches,
-    *,
-    epochs: int,
-    precision: str,
-    device: str,
-) -> None:
-    trainer = lightning.Trainer(
-        max_epochs=epochs - training.start, accelerator={"cuda": "gpu"}.get(device, device), devices=1,
-        precision=PRECISIONS[precision], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, callbacks=[keeper],
-    )  # fmt: skip
+def _load(module: nn.Module, weights: Mapping[str, Tensor], folder: Path | None) -> None:
     try:
-        with keeper.listening():
-            trainer.fit(training, batches, val_batches)
-    except Interrupted:
-        raise KeyboardInterrupt from None
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(
+            f"resume: the weights in {folder} are of a network that is built otherwise "
+            f"({str(error).splitlines()[1].strip().rstrip('.')}). Give that network's options, or another folder"
+        ) from error
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's tips and warnings off, for the time of a training."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning.*")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)
-
-
-def _check(*, epochs: int, lr: float, precision: str, patience: int | None, balance: str | None) -> None:
-    if epochs < 1:
-        raise UsageError(f"epochs is {epochs}; give at least 1")
-    if not lr > 0:
-        raise UsageError(f"lr is {lr}; give a positive number")
-    if precision not in PRECISIONS:
-        raise UsageError(f"training precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    if patience is not None and patience < 1:
-        raise UsageError(f"patience is {patience}; give at least 1, or None to never stop early")
-    if balance not in (None, "class_weights"):
-        raise UsageError(f"balance is {balance!r}; give 'class_weights' or leave it out")
-
-
-def _check_sizes(train: Mapping[str, Tensor], val: Mapping[str, Tensor]) -> None:
-    for name, value in train.items():
-        if name != TRUTH and value.shape[1:2] != val[name].shape[1:2]:
+def _check_sizes(train: Mapping[str, Sequence[Tensor]], val: Mapping[str, Sequence[Tensor]]) -> None:
+    for name, (first, *_) in train.items():
+        other = val[name][0]
+        if name != TRUTH and first.shape[:1] != other.shape[:1]:
             raise InputError(
-                f"input {name!r} has {value.shape[1]} channels in the training cases and {val[name].shape[1]} in the "
+                f"input {name!r} has {first.shape[0]} channels in the training cases and {other.shape[0]} in the "
                 "validation cases"
             )
 
 
-def _check_output(training: TrainingModule, batches: Batches, predictor: Predictor) -> None:
-    batch = {name: value[:1] for name, value in batches.data.items()}
-    training.eval()
-    with torch.no_grad():
-        try:
-            shape = tuple(training(batch).shape)
-        except (RuntimeError, ValueError, TypeError) as error:
-            shapes = ", ".join(f"{n} {tuple(batch[n].shape[1:])}" for n in predictor.inputs)
-            raise UsageError(
-                f"network {predictor.name!r} cannot take these inputs ({shapes}): {error}; set its options to fit"
-            ) from error
-    training.train()
-    truth = tuple(batch[TRUTH].shape)
-    k = len(predictor.classes) or (truth[1] if predictor.task == "regression" else 1)
-    wanted = (1, k, *truth[1:]) if predictor.task == "segmentation" else (1, k)
-    if shape != wanted and not (len(shape) == 1 and wanted == (1, 1)):
-        raise UsageError(
-            f"network {predictor.name!r} gives {shape} for one case, {wanted} is wanted; set its options (classes, …) "
-            "to fit the task"
-        )
+def _plain(named: Any) -> Any:
+    return {k: dict(v or {}) for k, v in named.items()} if isinstance(named, Mapping) else named
 
 
 def _digest(*parts: Sequence[Case]) -> str:

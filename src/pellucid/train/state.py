@@ -20,7 +20,7 @@ NAME = "last.safetensors"
 
 @dataclass
 class State:
-    """What a training knows at the end of an epoch.
+    """What a training knows between two steps of its optimiser.
 
     Attributes:
         settings: what has to be the same for a training to be resumed.
@@ -28,7 +28,14 @@ class State:
         best_epoch: counted from 1; 0 before the first.
         waited: epochs since the best one.
         done: whether the training ended by itself.
-        stopped_early: whether because the validation loss no longer fell.
+        stopped_early: whether because the monitored number no longer got better.
+        step: batches of the running epoch that are done; 0 at the end of an epoch.
+        steps: steps of the optimiser that are done, over all epochs.
+        seconds: that the running epoch took so far.
+        sums: name to sum and count over the running epoch.
+        rng: states of the random generators: ``torch``, ``cuda``, and ``batches`` (the augmentation's).
+        schedule: the learning rate's ``state_dict``.
+        scaler: the ``state_dict`` of fp16's loss scaling, empty without.
         weights: of the network now.
         best: of the network in its best epoch.
         optimizer: the optimiser's ``state_dict``.
@@ -43,11 +50,20 @@ class State:
     weights: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    sums: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    rng: dict[str, Tensor] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write to ``folder/last.safetensors``, under a temporary name first."""
         tensors = {f"weights/{k}": v for k, v in self.weights.items()}
         tensors |= {f"best/{k}": v for k, v in self.best.items()}
+        tensors |= {f"rng/{k}": v for k, v in self.rng.items()}
+        tensors |= {f"sums/{k}": v for k, (v, _) in self.sums.items()}
         plain: dict[str, Any] = {}
         for index, slots in self.optimizer.get("state", {}).items():
             for name, value in slots.items():
@@ -58,7 +74,9 @@ class State:
         text = {
             "settings": self.settings, "history": self.history, "best_epoch": self.best_epoch,
             "waited": self.waited, "done": self.done, "stopped_early": self.stopped_early,
-            "groups": self.optimizer.get("param_groups", []), "plain": plain,
+            "groups": self.optimizer.get("param_groups", []), "plain": plain, "step": self.step, "steps": self.steps,
+            "seconds": self.seconds, "counts": {k: n for k, (_, n) in self.sums.items()}, "schedule": self.schedule,
+            "scaler": self.scaler,
         }  # fmt: skip
         write_tensors(tensors, folder / NAME, {"state": json.dumps(text)})
 
@@ -89,20 +107,31 @@ class State:
                 f"resume: the training in {folder} was started otherwise ({'; '.join(differing)}); "
                 "go back to those settings, or give another folder"
             )
-        slots: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer/"):
-                _, index, name = key.split("/")
-                slots.setdefault(int(index), {})[name] = value
-        for key, value in text["plain"].items():
-            index, name = key.split("/")
+        try:
+            return _state_of(text, tensors)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"training state {path} is of another version ({error!r}); delete it to train anew"
+            ) from error
+
+
+def _state_of(text: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
+    slots: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
             slots.setdefault(int(index), {})[name] = value
-        return cls(
-            settings=text["settings"], history=text["history"], best_epoch=text["best_epoch"],
-            waited=text["waited"], done=text["done"], stopped_early=text["stopped_early"],
-            weights=_part(tensors, "weights/"), best=_part(tensors, "best/"),
-            optimizer={"state": slots, "param_groups": text["groups"]},
-        )  # fmt: skip
+    for key, value in text["plain"].items():
+        index, name = key.split("/")
+        slots.setdefault(int(index), {})[name] = value
+    same = ("settings", "history", "best_epoch", "waited", "done", "stopped_early", "step", "steps", "seconds",
+            "schedule", "scaler")  # fmt: skip
+    return State(
+        **{name: text[name] for name in same},
+        weights=_part(tensors, "weights/"), best=_part(tensors, "best/"), rng=_part(tensors, "rng/"),
+        sums={k: (v, text["counts"][k]) for k, v in _part(tensors, "sums/").items()},
+        optimizer={"state": slots, "param_groups": text["groups"]} if text["groups"] else {},
+    )  # fmt: skip
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
