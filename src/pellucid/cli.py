@@ -32,6 +32,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Best = Annotated[bool, typer.Option("--use-best", help="Train with the settings of the search's best trial.")]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -83,11 +84,73 @@ def run(
     resume: Resume = False,
     fresh: Fresh = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A stage; may be given several times.")] = None,
+    best: Best = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe: data, train, explain, evaluate, aggregate, report."""
-    _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json)
+    _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json, best=best)
+
+
+@app.command()
+@guarded
+def search(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file, or a run folder.")],
+    trials: Annotated[
+        int | None, typer.Option(help="How many, with those that are there; the recipe's number by default.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes, each with its own copy of the cases.")] = 1,
+    task: Annotated[str | None, typer.Option(help="One task; by default all that have a search section.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME by default.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Train nothing; show what was found.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search for the settings of a training, on the validation cases; the same command goes on after a stop."""
+    from pellucid.report import build_report, write_search_figures
+    from pellucid.study.search import refresh, search_recipe
+    from pellucid.study.search_show import print_search, search_summary
+
+    source, folder = _source(recipe, out)
+    if show:
+        done = refresh(source, folder, task=task)
+    else:
+        quiet = quiet or not sys.stderr.isatty()
+        try:
+            done = search_recipe(source, folder, task=task, trials=trials, jobs=jobs, quiet=quiet, console=STDERR)
+        except KeyboardInterrupt:
+            STDERR.print("\nstopped; the same command goes on from here", highlight=False)
+            raise typer.Exit(130) from None
+    figures = write_search_figures(done)
+    if (folder / "report.html").is_file():
+        build_report(folder)
+    found = search_summary(done)
+    if as_json:
+        print(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        print_search(done, STDERR)
+    for path in figures:
+        STDERR.print(f"figure: {path}", highlight=False, soft_wrap=True)
+    parts = [part for name, part in found["tasks"].items() if task in (None, name)]
+    if not show and any(part["best"] is None for part in parts):
+        raise typer.Exit(3)
+    if not show and any(t["state"] == "failed" for part in parts for t in part["trials"]):
+        raise typer.Exit(1)
+
+
+@app.command(help="Train (or load) the models of a recipe and measure them.")
+@guarded
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file, or a run folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder.")] = None,
+    best: Best = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train (or load) the models of a recipe and measure them."""
+    source, folder = _source(recipe, out)
+    stages = ("train",) if (folder / "run.json").is_file() else ("data", "train")
+    _run(source, folder, False, False, stages, quiet, as_json, best=best)
 
 
 def _verb(stage: str, text: str) -> None:
@@ -100,11 +163,9 @@ def _verb(stage: str, text: str) -> None:
         quiet: Quiet = False,
     ) -> None:
         source, folder = _source(recipe, out)
-        stages = ("data", "train") if stage == "train" and not (folder / "run.json").is_file() else (stage,)
-        _run(source, folder, False, False, stages, quiet, as_json, compared=stage == "evaluate")
+        _run(source, folder, False, False, (stage,), quiet, as_json, compared=stage == "evaluate")
 
 
-_verb("train", "Train (or load) the models of a recipe and measure them.")
 _verb("evaluate", "Judge the maps of a run again, and print how the methods compare.")
 _verb("aggregate", "Sum the evidence of a run over regions again.")
 
@@ -280,7 +341,7 @@ def doctor(as_json: Json = False) -> None:
 
 def _run(
     recipe: Any, out: Path | None, resume: bool, fresh: bool, only: tuple[str, ...], quiet: bool, as_json: bool,
-    compared: bool = False,
+    compared: bool = False, best: bool = False,
 ) -> None:  # fmt: skip
     from pellucid.report import build_report
     from pellucid.study.comparison import comparison, print_comparison
@@ -292,7 +353,7 @@ def _run(
     folder = out or Path("runs") / loaded.name
     quiet = quiet or not sys.stderr.isatty()
     done = run_recipe(
-        recipe, folder, resume=resume, fresh=fresh, only=only, quiet=quiet, console=STDERR,
+        recipe, folder, resume=resume, fresh=fresh, only=only, best=best, quiet=quiet, console=STDERR,
         final={"report": lambda r: build_report(r.folder)},
     )  # fmt: skip
     if as_json:

@@ -3,7 +3,8 @@
 from pellucid.core.attribution import SERVICES
 from pellucid.report.figures import plot
 from pellucid.report.html import build_report
+from pellucid.report.search import write_search_figures
 
 SERVICES["plot"] = plot
 
-__all__ = ["build_report", "plot"]
+__all__ = ["build_report", "plot", "write_search_figures"]

@@ -25,6 +25,7 @@ from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_
 from pellucid.report.reading import reading
 from pellucid.report.score_tables import ARROWS, region_tables, score_tables, verdict_table
 from pellucid.report.scrambled import layers_panel
+from pellucid.report.search import search_panel
 from pellucid.report.strata import strata_panels
 from pellucid.report.tables import cost_rows, data_rows, failures, glossary, patients_shared, performance_tables
 from pellucid.study.store import Run, write_text
@@ -96,6 +97,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "stands_out": [f for f in found if f["found"]],
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
         "failures": failures(run, task),
+        "search": search_panel(run, task),
         "performance": performance_tables(run, task),
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),

@@ -21,6 +21,7 @@ from pellucid.explain.make import versions
 from pellucid.study.context import LOG, Context
 from pellucid.study.recipe import STAGES as ORDER
 from pellucid.study.recipe import Recipe, load_recipe
+from pellucid.study.search_best import as_trained, use_best
 from pellucid.study.stages import MAKES, STAGES
 from pellucid.study.store import Run
 
@@ -34,6 +35,7 @@ def run_recipe(
     resume: bool = False,
     fresh: bool = False,
     only: Sequence[str] = (),
+    best: bool = False,
     quiet: bool = False,
     console: Console | None = None,
     final: Mapping[str, Final] | None = None,
@@ -46,6 +48,7 @@ def run_recipe(
         resume: go on with a run of the same recipe; what is done is kept.
         fresh: remove a run that is there.
         only: names of stages; all by default. What they need must be done.
+        best: train with the settings of the best trial of the search that is in the folder.
         quiet: no progress bars.
         console: where people read; standard error by default.
         final: stages that work on the whole folder at the end, such as ``{"report": build_report}``.
@@ -60,12 +63,16 @@ def run_recipe(
             raise UsageError(f"unknown stage {stage!r}; {nearest(stage, ORDER)}")
     console = console or Console(stderr=True)
     check_names(recipe)
+    if best and fresh:
+        raise UsageError("--fresh removes the search that --use-best asks for; leave one of them out")
     run = open_run(recipe, Path(out), resume=resume or bool(only), fresh=fresh)
     torch.manual_seed(recipe.seed)
     with logged(run.folder / "run.log"):
         LOG.info("recipe %s (%s), seed %s", recipe.name, recipe.hash(), recipe.seed)
+        if best:
+            use_best(run, recipe.tasks, again="train" in only)
         for work in recipe.tasks:
-            context = Context(run, recipe, work, base, console, quiet, resume=resume or bool(only))
+            context = Context(run, recipe, as_trained(run, work), base, console, quiet, resume=resume or bool(only))
             for stage in ORDER:
                 if stage in STAGES and (not only or stage in only):
                     do_stage(context, stage, again=stage in only and not resume)

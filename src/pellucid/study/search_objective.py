@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pellucid.errors import UsageError, nearest
 
+Direction: TypeAlias = Literal["minimize", "maximize"]
 BY_EPOCH = ("val_loss", "val_metric")  # known at every epoch, so that a trial can be pruned by them
 METRIC = {"classification": "accuracy", "regression": "rmse", "segmentation": "dice"}
 # Which way is better. Sensitivity or specificity alone are won by a model that always says one thing.
-DIRECTIONS: dict[str, dict[str, str]] = {
+DIRECTIONS: dict[str, dict[str, Direction]] = {
     "classification": {"accuracy": "maximize", "auroc": "maximize", "auprc": "maximize", "f1": "maximize"},
     "regression": {"mae": "minimize", "rmse": "minimize", "pearson": "maximize", "r2": "maximize"},
     "segmentation": {"dice": "maximize", "iou": "maximize"},
 }
 
 
-def direction(objective: str, task: str) -> str:
+def direction(objective: str, task: str) -> Direction:
     """``minimize`` or ``maximize``.
 
     Raises:

@@ -18,6 +18,7 @@
     costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes
     model/TASK/         weights.safetensors, model.json
     splits/TASK.json    ids of train, val, test
+    search/TASK.sqlite  the search for settings; its tables search, search_epochs, search_importance
     figures/  report.html  run.log
 """
 
@@ -56,7 +57,8 @@ TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
     "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
-    "refined",
+    "refined", "segmentation_quality", "segmentation_quality_summary",
+    "search", "search_epochs", "search_importance",
 )  # fmt: skip
 
 
