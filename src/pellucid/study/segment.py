@@ -30,7 +30,7 @@ def segmented(context: Context, cases: Sequence[Case]) -> tuple[list[Case], list
     """
     found, soft = list(cases), [Soft() for _ in cases]
     for name, how in context.work.segment.items():
-        engine = _engine(context, name, how)
+        engine = segmenter(context, name, how)
         for place, case in enumerate(found):
             if name in case.regions:
                 raise UsageError(
@@ -42,7 +42,8 @@ def segmented(context: Context, cases: Sequence[Case]) -> tuple[list[Case], list
     return found, soft
 
 
-def _engine(context: Context, name: str, how: Segment) -> Engine:
+def segmenter(context: Context, name: str, how: Segment) -> Engine:
+    """The model that predicts the region ``name``, ready to run."""
     folder = context.path(how.load) if how.load else context.run.folder / "model" / str(how.task)
     predictor: Predictor = load_predictor(folder)
     if predictor.task != "segmentation":

@@ -23,4 +23,5 @@ MAKES: dict[str, tuple[str, ...]] = {
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions",),
+    "analyse": ("segmentation_quality",),
 }
