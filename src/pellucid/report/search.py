@@ -65,8 +65,11 @@ def search_panel(run: Run, task: str) -> Panel | None:
             {
                 "name": str(r["trial"]) + (" (best)" if r["best"] else ""), "control": False,
                 "cells": [
-                    {"text": r["state"], "small": r["reason"]}, {"text": number(r["value"])},
-                    {"text": str(r["epochs"])}, {"text": number(r["seconds"])}, {"text": _settings(r["params"])},
+                    {"text": text, "small": small}
+                    for text, small in (
+                        (r["state"], r["reason"]), (number(r["value"]), ""), (str(r["epochs"]), ""),
+                        (number(r["seconds"]), ""), (_settings(r["params"]), ""),
+                    )
                 ],
             }
             for r in trials.to_dict("records")
