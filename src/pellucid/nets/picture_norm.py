@@ -18,11 +18,11 @@ class PictureNorm(nn.Module):
     that is standardised.
 
     What explains a network with this layer: gradients, class activation maps and perturbations are exact, since the
-    layer is a part of the network. LRP takes the sd as a constant, as in every norm. DeepLIFT has no rule for it and
-    the verdict ``complete`` says by how much the map is off. And a picture that is faded into a *constant* one (the
-    fills zero, constant and mean of integrated gradients, DeepLIFT and their kind) stays the same to this network
-    until it is gone: give them a fill with a pattern (``blur``, ``noise``) or other cases (``expected_gradients``,
-    ``gradient_shap``). ``input_x_gradient`` sums to zero for the same reason.
+    layer is a part of the network. LRP takes the sd as a constant, as in every norm (its rules ``first="flat"`` and
+    ``"box"`` are refused: no layer sees the picture itself). DeepLIFT has no rule for it, and the verdict ``complete``
+    says by how much the map is off. And a picture that is faded into a *constant* one (the baselines zero, constant and
+    mean of integrated gradients) stays the same to this network until it is gone: give the baseline ``blur``, or other
+    cases (``expected_gradients``, ``gradient_shap``). ``input_x_gradient`` sums to zero for the same reason.
     """
 
     def forward(self, x: Tensor) -> Tensor:
