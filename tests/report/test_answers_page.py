@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import answer_runs
-from pellucid.report.answers import answer_panels
+from pellucid.report.answers import _drawn, answer_panels
 from pellucid.report.html import render
 from pellucid.report.numbers import number
 from pellucid.report.reliability import Bins, reliability_diagram
@@ -44,6 +44,15 @@ def test_the_diagram_and_its_numbers_are_those_of_the_tables(run: Run) -> None:
     mine = found.query("part == 'test' and temperature == 1 and metric == 'brier' and `class` == 'effusion'")
     (row,) = [r for r in rows if r["name"] == "Brier score, effusion"]
     assert row["cells"][0]["text"] == number(mine["value"].iloc[0])
+
+
+def test_of_many_labels_those_with_most_positive_cases_are_drawn(run: Run) -> None:
+    few = run.table("reliability", "labels").query("part == 'test'")
+    many = pd.concat([few] + [few[few["class"] == "nodule"].assign(**{"class": f"extra {k}"}) for k in range(5)])
+    drawn, left = _drawn(many)
+    assert left == ["effusion", "rare"]
+    assert drawn == ["nodule", *(f"extra {k}" for k in range(5))]
+    assert _drawn(few) == (["nodule", "effusion", "rare"], [])
 
 
 def test_a_temperature_that_was_not_taken_is_told_with_its_reason(run: Run, tmp_path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pellucid.report.numbers import DASH, interval, is_number, number
-from pellucid.report.pieces import Panel, count, listed, panel, picture
+from pellucid.report.pieces import Panel, listed, panel, picture
 from pellucid.report.reliability import Bins, reliability_diagram
 from pellucid.report.tables import OVER_ALL
 from pellucid.study.store import Run
@@ -71,11 +71,15 @@ def _calibration(run: Run, task: str) -> list[Panel]:
     elif fits:
         fitted = f"{number(fits[0]['value'])} {interval(fits[0]['low'], fits[0]['high'])}".strip()
         notes.insert(0, f"Temperature {fitted}, fitted on the validation cases, which therefore are no test of it.")
+    curve = run.table("reliability", task)
+    drawn, left = _drawn(curve[curve["part"] == parts[0]])
+    if left:
+        notes.append(f"Drawn are the {len(drawn)} labels with most positive cases; not {listed(left)}.")
     columns = [(p, t) for p in parts for t in states[p]]
     return [
         panel(
             "How true the probabilities are", _line(table, parts[0], states[parts[0]]),
-            picture=_picture(run, task, parts, used), notes=notes, table=_numbers(table, columns),
+            picture=_picture(run, task, parts, drawn, used), notes=notes, table=_numbers(table, columns),
         )
     ]  # fmt: skip
 
@@ -110,13 +114,21 @@ def _numbers(table: pd.DataFrame, columns: Sequence[tuple[str, float]]) -> dict[
     return {"head": ["measure, lower is better", *(f"{p}, {_state(t)}" for p, t in columns)], "rows": rows}
 
 
-def _picture(run: Run, task: str, parts: Sequence[str], used: float) -> dict[str, str] | None:
+def _drawn(curve: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The labels that are drawn, those with most positive cases, and the others; both in the run's order."""
+    names = [str(c) for c in dict.fromkeys(curve["class"])]
+    found = curve.drop_duplicates(["class", "bin"])
+    positive = (found["count"] * found["observed"]).groupby(found["class"].astype(str)).sum()
+    first = set(sorted(names, key=lambda c: -positive[c])[:MOST])
+    return [c for c in names if c in first], [c for c in names if c not in first]
+
+
+def _picture(run: Run, task: str, parts: Sequence[str], classes: Sequence[str], used: float) -> dict[str, str] | None:
     """One panel per part where one thing is asked; one per label, of the first part, where there are several."""
     curve = run.table("reliability", task)
-    classes = [str(c) for c in dict.fromkeys(curve["class"])]
     asked = [(p, classes[0]) for p in parts] if len(classes) == 1 else [(parts[0], c) for c in classes]
     panels, said = {}, []
-    for part, of in asked[:MOST]:
+    for part, of in asked:
         own = curve[(curve["part"] == part) & (curve["class"] == of)]
         fitted = ", fitted here" if part == "val" and used != 1 else ""
         title = f"{part}{fitted}" if len(classes) == 1 else f"{of} ({part})"
@@ -131,10 +143,8 @@ def _picture(run: Run, task: str, parts: Sequence[str], used: float) -> dict[str
         said.append(f"{title}: " + ", ".join(f"{number(float(c))} is so in {number(float(o))}" for c, o in points))
     if not panels:
         return None
-    what = "probability of the answer" if classes == ["all"] else "probability"
-    left = f" Not drawn: {count(len(asked) - MOST, 'label')}." if len(asked) > MOST else ""
-    figure = reliability_diagram(panels, what=what)
-    return picture(figure, "Reliability diagram. " + "; ".join(said) + "." + left)
+    what = "probability of the answer" if list(classes) == ["all"] else "probability"
+    return picture(reliability_diagram(panels, what=what), "Reliability diagram. " + "; ".join(said) + ".")
 
 
 def _values(run: Run, task: str, part: str, of: str) -> list[float]:

@@ -1,7 +1,11 @@
 """Training, and how good the trained model is."""
 
+from pellucid.train.calibration import fit_temperature
 from pellucid.train.fit import Trained, fit
 from pellucid.train.performance import performance
-from pellucid.train.thresholds import best_thresholds
+from pellucid.train.reliability import calibration_measures
+from pellucid.train.thresholds import best_thresholds, threshold_table
 
-__all__ = ["Trained", "best_thresholds", "fit", "performance"]
+__all__ = [
+    "Trained", "best_thresholds", "calibration_measures", "fit", "fit_temperature", "performance", "threshold_table",
+]  # fmt: skip
