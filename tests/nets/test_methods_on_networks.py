@@ -13,7 +13,7 @@ NETS = {
     "resnet18": ("resnet18", {"classes": 2, "head": 8, "dropout": 0.5}, (1, 40, 33), "layer4"),
     "resnet18 with dropout": ("resnet18", {"classes": 2, "dropout": 0.5}, (1, 40, 33), "layer4"),
     "resnet18, standardised": ("resnet18", {"classes": 2, "standardise": "picture"}, (1, 40, 33), "network.layer4"),
-    "densenet121": ("densenet121", {"classes": 2, "head": 8}, (1, 64, 64), "class_layers.relu"),
+    "densenet121": ("densenet121", {"classes": 2, "head": 8}, (1, 33, 64), "class_layers.relu"),
     "unet": ("unet", {"channels": (4, 6, 8)}, (1, 15, 18), "network.down.1"),
     "unet, standardised": (
         "unet", {"channels": (4, 6, 8), "standardise": "picture"}, (1, 15, 18), "network.network.down.1"
@@ -51,7 +51,7 @@ def explained(kind, method, **options):
     return pc.explain(predictor, case, method=method, target=target, **options)
 
 
-@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("kind", [k for k in NETS if k != "resnet18 with dropout"])
 @pytest.mark.parametrize("method", ["saliency", "guided_backprop", "lrp", "deeplift"])
 def test_gradient_methods(kind, method):
     a = explained(kind, method)
