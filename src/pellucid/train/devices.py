@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,13 +46,15 @@ def launch(loop: Loop, training: TrainingModule, *, device: torch.device) -> Non
     """
     from lightning.fabric import Fabric
 
+    from pellucid.train.quiet import QuietDDP, quiet
+
     several = loop.plan.devices > 1
     with quiet():
         fabric = Fabric(
             accelerator=device.type, precision=PRECISIONS[loop.plan.precision],
             devices=[device.index] if device.index is not None else loop.plan.devices,
             # Spawned, not started anew: the command line is not run once per device.
-            strategy="ddp_spawn" if several else "auto",
+            strategy=QuietDDP(start_method="spawn") if several else "auto",
         )  # fmt: skip
         if several:
             _launch_several(loop, fabric, training)
@@ -105,6 +103,8 @@ def _listen(box: Any, tell: Tell | None, faults: list[BaseException], stop: Any)
 
 
 def _one_of_several(fabric: Any, loop: Loop, training: TrainingModule, box: Any) -> None:
+    from pellucid.train.quiet import quiet
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears Ctrl-C, and asks all to stop
     with quiet():
         try:
@@ -112,19 +112,3 @@ def _one_of_several(fabric: Any, loop: Loop, training: TrainingModule, box: Any)
         except (Interrupted, PellucidError) as error:
             if fabric.global_rank == 0:
                 box.put(error)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Lightning's tips and warnings off, for the time of a training."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning.*")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)

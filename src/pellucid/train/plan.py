@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,4 +116,5 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         raise ModelError(
             f"resume: the optimiser's state does not fit the network: {faults[0]}; delete the state to train anew"
         )
-    optimizer.load_state_dict(state)
+    # A copy: the optimiser would go on with the very tensors, which several processes may share.
+    optimizer.load_state_dict(copy.deepcopy(state))
