@@ -12,7 +12,7 @@ from PIL import Image
 
 from make_skin_and_chest import FINDINGS as DRAWN
 from make_skin_and_chest import make_chestxdet10
-from pellucid.data import load_dataset
+from pellucid.data import load_dataset, split
 from pellucid.data.chestxdet10 import FINDINGS, load_chestxdet10
 from pellucid.errors import InputError, UsageError
 
@@ -47,6 +47,7 @@ def test_the_published_lists(root):
     assert cases[0].truth.tolist() == [0] * 10
     assert [c.meta["part"] for c in cases] == ["train"] * len(entries(root)) + ["test"] * len(entries(root, "test"))
     assert {c.meta["group_is"] for c in cases} == {"patient"}
+    assert {c.meta["class"] for c in cases} >= {"no finding", "Effusion", "Effusion|Nodule"}
     assert cases[0].inputs["image"].shape == (1, 64, 64)
 
 
@@ -98,6 +99,7 @@ def test_the_form_of_segx(tmp_path):
     masks = load_chestxdet10(root, size=32, csv="metadata.csv", lung_masks="masks", task="segmentation")
     assert all(torch.equal(m.truth, c.regions["lungs"].to(torch.int64)) for m, c in zip(masks, table))
     assert [(m.id, m.group) for m in masks] == [(c.id, c.group) for c in table]
+    assert [[c.id for c in side] for side in split(masks)] == [[c.id for c in side] for side in split(table)]
 
 
 def test_the_table_says_what_it_lacks(tmp_path):

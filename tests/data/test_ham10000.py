@@ -27,7 +27,7 @@ def test_cases_have_class_lesion_group_and_what_is_known(root):
     assert [c.id for c in cases] == [f"ISIC_{24306 + k:07d}" for k in range(14)]
     assert [CLASSES[c.truth] for c in cases][:5] == ["akiec", "bcc", "bcc", "bkl", "df"]
     assert cases[1].group == cases[2].group != cases[3].group
-    assert dict(cases[0].meta) == {"age": 75.0, "sex": "male", "localization": "back", "dx_type": "histo"}
+    assert dict(cases[0].meta) == {"age": 75.0, "sex": "male", "localization": "back", "dx_type": "histo", "class": "akiec"}
     assert cases[0].inputs["image"].shape == (3, 32, 32)
     assert cases[0].regions["lesion"].dtype == torch.bool
     assert cases.failed == []
@@ -65,7 +65,8 @@ def test_both_tasks_have_the_same_cases_and_the_same_split(root):
     classes, masks = load_ham10000(root, size=32), load_ham10000(root, size=32, task="segmentation")
     assert [(c.id, c.group) for c in classes] == [(c.id, c.group) for c in masks]
     assert all(torch.equal(m.truth, c.regions["lesion"].to(torch.int64)) for m, c in zip(masks, classes))
-    assert sum(len(side) for side in split(classes)) == 14
+    a, b = split(classes, (0.6, 0.2, 0.2), 3), split(masks, (0.6, 0.2, 0.2), 3)
+    assert [[c.id for c in side] for side in a] == [[c.id for c in side] for side in b]
 
 
 def test_a_corrupt_picture_is_reported_and_the_rest_goes_on(tmp_path):

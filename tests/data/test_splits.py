@@ -98,6 +98,35 @@ def test_too_few_groups_are_refused_clearly():
     assert test == []
 
 
+def test_of_independent_labels_every_side_has_its_share():
+    rng = np.random.default_rng(0)
+    share = np.array([0.4, 0.3, 0.2, 0.1, 0.05, 0.03])
+    patients = np.repeat(np.arange(1200), rng.integers(1, 4, 1200))[:1200]
+    cases = [case(i, truth=torch.tensor((rng.random(6) < share).astype(int)), group=f"p{p}") for i, p in enumerate(patients)]
+    whole = torch.stack([c.truth for c in cases]).double().mean(0)
+    several = 1200 / len({c.group for c in cases})
+    for seed in (0, 1):
+        parts = split(cases, (0.7, 0.1, 0.2), seed)
+        assert [len(side) / 1200 for side in parts] == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
+        for side in parts:
+            rates = torch.stack([c.truth for c in side]).double().mean(0)
+            assert (rates / whole - 1).abs()[:5].max() < 0.4
+            assert len(side) / len({c.group for c in side}) == pytest.approx(several, rel=0.1), "pictures of a patient"
+    other = split(cases, (0.7, 0.1, 0.2), 1)
+    shared = {c.id for c in split(cases, (0.7, 0.1, 0.2), 0).test} & {c.id for c in other.test}
+    assert len(shared) < 0.5 * len(other.test), "another seed deals otherwise"
+
+
+def test_a_named_class_counts_in_place_of_the_truth():
+    names = ["rare" if i % 10 == 0 else "common" for i in range(200)]
+    sized = [torch.ones(1, 1 + i % 7) for i in range(200)]
+    with_mask = [case(i).replace(inputs={"x": m[None]}, truth=m, meta={"class": n}) for i, (m, n) in enumerate(zip(sized, names))]
+    with_class = [case(i, truth=i % 3).replace(meta={"class": n}) for i, n in enumerate(names)]
+    a, b = split(with_mask, (0.5, 0.25, 0.25), 5), split(with_class, (0.5, 0.25, 0.25), 5)
+    assert [[c.id for c in side] for side in a] == [[c.id for c in side] for side in b]
+    assert [sum(c.meta["class"] == "rare" for c in side) for side in a] == [10, 5, 5]
+
+
 @pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
 def test_fractions_that_make_no_whole(fractions):
     with pytest.raises(UsageError, match="sum to 1"):

@@ -97,6 +97,7 @@ def load_chestxdet10(
         nih = _NIH.fullmatch(id)
         group = row.get("group") or (nih[1] if nih else None)
         meta = {k: row[k] for k in ("part",) if k in row} | {"group_is": "patient" if group else "picture"}
+        meta["class"] = "|".join(f for f, there in zip(names, truth) if there) or "no finding"
         return Case(
             id=id, inputs={"image": torch.from_numpy(small.array)}, regions=regions, group=group, meta=meta,
             truth=regions["lungs"].to(torch.int64) if task == "segmentation" else truth,
