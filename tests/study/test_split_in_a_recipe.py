@@ -13,7 +13,7 @@ from rich.console import Console
 from make_skin_and_chest import make_chestxdet10, make_ham10000
 from pellucid.errors import InputError, UsageError
 from pellucid.study.recipe import load_recipe
-from pellucid.study.run import run_recipe
+from pellucid.study.run import failures, run_recipe
 from pellucid.study.store import Run
 
 QUIET = Console(quiet=True)
@@ -125,3 +125,12 @@ def test_a_file_of_other_data_is_refused(folder: Path) -> None:
     chest = {"dataset": "chestxdet10", "root": "chest", "options": {"size": 8}, "split": "s.json"}
     with pytest.raises(InputError, match="it is of other data"):
         split_up(folder, [task("b", chest)], "two")
+
+
+def test_a_corrupt_picture_is_listed_and_is_on_no_side(tmp_path: Path) -> None:
+    make_ham10000(tmp_path / "ham", n=40, size=(12, 16), corrupt=2)
+    run = split_up(tmp_path, [task("a", small())])
+    gone = {item for _, stage, item, _ in failures(run) if stage == "data"}
+    assert gone == {"ISIC_0024344", "ISIC_0024345"}
+    assert len(run.table("data")) == 38
+    assert not gone & set(run.table("data")["case"])
