@@ -14,6 +14,8 @@ from pellucid.core.verdict import Thresholds
 from pellucid.errors import UsageError, nearest
 from pellucid.study.search_objective import direction
 from pellucid.study.search_space import Range, Search, space_of
+from pellucid.train.losses import check_loss
+from pellucid.train.plan import Plan
 from pellucid.types import Activation, Precision, Task
 
 STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
@@ -75,14 +77,27 @@ class Train(Part):
     batch_size: int = Field(default=16, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    schedule: str | dict[str, dict[str, Any] | None] = "cosine"
+    warmup: float = Field(default=0, ge=0, description="epochs over which the rate rises")
     weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = Field(default=None, gt=0, description="largest norm of all gradients together")
+    accumulate: int = Field(default=1, ge=1, description="batches per step of the optimiser")
+    monitor: Literal["loss", "metric"] = "loss"
     patience: int | None = Field(default=None, ge=1)
     augment: list[str | dict[str, Any]] = Field(default_factory=list)
     balance: Literal["class_weights"] | None = None
-    loss: str | None = None
+    loss: str | dict[str, dict[str, Any] | None] | None = None
+    precision: Literal["float32", "bf16", "fp16"] | None = Field(default=None, description="bf16 if the recipe's is")
+    devices: int = Field(default=1, ge=1)
     strata: list[str] = Field(default_factory=list)
     calibrate: bool = Field(default=False, description="fit a classifier's temperature on the validation cases")
+
+    @model_validator(mode="after")
+    def _planned(self) -> Train:
+        given = self.model_dump(include=set(Plan.__dataclass_fields__), exclude={"precision"})
+        Plan(**given)  # a UsageError is a ValueError: pydantic adds the place
+        return self
 
 
 class Explain(Part):
@@ -201,6 +216,13 @@ class Work(Part):
                 "'evaluate.shuffled_labels' trains the network again, and there is no 'train' section; add one, or "
                 "give a model that was trained on shuffled labels: 'evaluate: {shuffled: FOLDER}'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _minimised(self) -> Work:
+        if self.train is not None and self.train.loss is not None:
+            m = self.model
+            check_loss(self.train.loss, task=m.task, activation=m.activation, classes=len(m.classes))
         return self
 
     @model_validator(mode="after")

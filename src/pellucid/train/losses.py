@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError, nearest
 from pellucid.train.focal import Focal, binary_focal, focal, like
+from pellucid.types import Activation, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Named = str | Mapping[str, Mapping[str, Any] | None]
@@ -36,23 +37,48 @@ def make_loss(predictor: Predictor, *, name: Named | None = None, weights: Tenso
     Raises:
         UsageError: a loss of another task, or options that it does not have or refuses.
     """
-    known = BY_TASK[predictor.task]
-    name, options = _named(name or known[0])
-    if name not in known:
-        raise UsageError(f"loss {name!r} for {predictor.task}; {nearest(name, known)}")
-    if options and name != "focal":
-        raise UsageError(f"loss {name!r} has no option {next(iter(options))!r}; only 'focal' has options")
+    exclusive = predictor.activation == "softmax"
+    classes = len(predictor.classes)
+    name, options = check_loss(name, task=predictor.task, activation=predictor.activation, classes=classes)
     if weights is not None and predictor.task != "classification":
         raise UsageError(f"balance is for classification, this model does {predictor.task}; leave it out")
     if predictor.task == "regression":
         return partial(_score, F.mse_loss if name == "mse" else F.huber_loss)
     if predictor.task == "segmentation":
         return _Segmentation(dice=name == "dice_ce")
-    exclusive = predictor.activation == "softmax"
     if name == "focal":
-        chosen = Focal.of(options, exclusive=exclusive, classes=len(predictor.classes))
+        chosen = Focal.of(options, exclusive=exclusive, classes=classes)
         return partial(focal if exclusive else binary_focal, chosen=chosen, weights=weights)
     return partial(_exclusive if exclusive else _independent, weights)
+
+
+def check_loss(
+    name: Named | None, *, task: Task, activation: Activation | None, classes: int
+) -> tuple[str, dict[str, Any]]:
+    """The name of a loss and its options, if they go with the task.
+
+    Args:
+        name: as for ``make_loss``.
+        task: of the model.
+        activation: of the model; by the number of classes if None.
+        classes: how many.
+
+    Raises:
+        UsageError: they do not.
+    """
+    known = BY_TASK[task]
+    given: Mapping[str, Mapping[str, Any] | None] = {name or known[0]: None} if not isinstance(name, Mapping) else name
+    if len(given) != 1:
+        raise UsageError(f"loss is {dict(given)}; give one name, or one name with its options")
+    ((found, options),) = given.items()
+    if found not in known:
+        raise UsageError(f"loss {found!r} for {task}; {nearest(found, known)}")
+    if options and found != "focal":
+        raise UsageError(f"loss {found!r} has no option {next(iter(options))!r}; only 'focal' has options")
+    if found == "focal":
+        kind = activation or ("softmax" if classes > 1 else "sigmoid")
+        Focal.of(options or {}, exclusive=kind == "softmax", classes=classes)
+    return found, dict(options or {})
 
 
 def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
@@ -68,15 +94,6 @@ def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
         empty = [int(k) for k in (count == 0).nonzero().flatten()]
         raise UsageError(f"balance: no training case of class {empty}; drop the class, or leave balance out")
     return len(truth) / (classes * count) if activation == "softmax" else (len(truth) - count) / count
-
-
-def _named(name: Named) -> tuple[str, dict[str, Any]]:
-    if isinstance(name, str):
-        return name, {}
-    if len(name) != 1:
-        raise UsageError(f"loss is {dict(name)}; give one name, or one name with its options")
-    ((found, options),) = name.items()
-    return found, dict(options or {})
 
 
 # Functions and partials, not closures: several devices means several processes, and these can be sent to them.

@@ -152,10 +152,12 @@ def fit_task(
         train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
         activation=m.activation, features=m.features, weights=_start(context), normalise=m.normalise,
         epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
-        optimizer=t.optimizer, schedule=t.schedule, weight_decay=t.weight_decay, patience=t.patience,
+        optimizer=t.optimizer, momentum=t.momentum, schedule=t.schedule, warmup=t.warmup, weight_decay=t.weight_decay,
+        clip=t.clip, accumulate=t.accumulate, monitor=t.monitor, patience=t.patience,
         augment=t.augment, balance=t.balance, loss=t.loss, calibrate=t.calibrate,
-        precision="bf16" if context.recipe.precision == "bf16" else "float32", device=context.recipe.device,
-        seed=context.recipe.seed, out=out, resume=context.resume, progress=progress,
+        precision=t.precision or ("bf16" if context.recipe.precision == "bf16" else "float32"),
+        device=context.recipe.device, devices=t.devices, seed=context.recipe.seed,
+        out=out, resume=context.resume, progress=progress,
     )  # fmt: skip
 
 
