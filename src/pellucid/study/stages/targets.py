@@ -50,8 +50,8 @@ def above(predictor: Predictor, probabilities: Tensor, k: int) -> bool:
 def outcomes(context: Context, cases: Sequence[Case]) -> pd.DataFrame:
     """One row per explained case and class: is the class said to be there, and is it?
 
-    ``outcome`` is TP, FP, FN or TN, or missing where the truth is unknown. A class is said to be there by ``rule``:
-    its ``threshold`` (independent labels, and where ``above_threshold`` was asked for), else the arg max.
+    ``outcome`` is TP, FP, FN or TN, or missing where the truth is unknown or validation gave no threshold. A class is
+    said to be there by ``rule``: its ``threshold`` (independent labels, and where ``above_threshold`` was asked for), else the arg max.
     ``explained``: whether there is a map of it.
     """
     p = context.predictor
@@ -68,7 +68,8 @@ def outcomes(context: Context, cases: Sequence[Case]) -> pd.DataFrame:
         for k, value in enumerate(values.tolist()):
             said = above(p, values, k) if by_threshold else int(values.argmax()) == k
             truth = _truth(case, k, len(values))
-            outcome = None if truth is None else ("T" if said == truth else "F") + ("P" if said else "N")
+            decided = truth is not None and not (by_threshold and np.isnan(p.thresholds[k]))
+            outcome = ("T" if said == truth else "F") + ("P" if said else "N") if decided else None
             rows.append(
                 {
                     "case": case.id, "group": case.group, "target_index": k, "target": p.class_name(k),
