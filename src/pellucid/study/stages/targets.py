@@ -51,8 +51,8 @@ def outcomes(context: Context, cases: Sequence[Case]) -> pd.DataFrame:
     """One row per explained case and class: is the class said to be there, and is it?
 
     ``outcome`` is TP, FP, FN or TN, or missing where the truth is unknown or validation gave no threshold. A class is
-    said to be there by ``rule``: its ``threshold`` (independent labels, and where ``above_threshold`` was asked for), else the arg max.
-    ``explained``: whether there is a map of it.
+    said to be there by ``rule``: its ``threshold`` (independent labels, and where ``above_threshold`` was asked for),
+    else the arg max. ``explained``: whether there is a map of it.
     """
     p = context.predictor
     if p.task != "classification":
