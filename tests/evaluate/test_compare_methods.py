@@ -181,3 +181,23 @@ def test_all_equal():
     found = compare(table({"m": np.full(6, 0.5), "n": np.full(6, 0.5), "random": np.full(6, 0.5), "edge": np.full(6, 0.5)}))
     assert (found["rank"] == 1).all() and found.p.dropna().eq(1).all() and not found.better_than_random.fillna(False).any()
     assert (found.low == 0.5).all() and (found.high == 0.5).all()
+
+
+def test_refined_maps_are_compared_with_controls_that_were_refined_alike():
+    rng = np.random.default_rng(0)
+    noise = lambda: 0.02 * rng.standard_normal(20)  # noqa: E731
+    plain = {"a": 0.3 + noise(), "random": 0.1 + noise(), "edge": 0.2 + noise()}
+    masked = {"segx(a)": 0.6 + noise(), "segx(random)": 0.6 + noise(), "segx(edge)": 0.4 + noise()}
+    whole, alone = compare(table(plain)), compare(table({**plain, **masked}))
+    for name in plain:  # what is not refined is compared as it was
+        for column in ("difference", "difference_low", "control", "better_than_random"):
+            assert (pd.isna(row(alone, name)[column]) and pd.isna(row(whole, name)[column])) or (
+                row(alone, name)[column] == row(whole, name)[column]
+            )
+    found = row(alone, "segx(a)")
+    assert found["difference"] == pytest.approx((masked["segx(a)"] - masked["segx(random)"]).mean())
+    assert found["control"] == "segx(random)" and not found["better_than_random"]  # though far above the unmasked one
+    assert pd.isna(row(alone, "segx(random)")["better_than_random"]) and row(alone, "segx(edge)")["control"] == ""
+    lonely = row(compare(table({**plain, "segx(a)": masked["segx(a)"]})), "segx(a)")
+    assert pd.isna(lonely["better_than_random"]) and np.isnan(lonely["p"]) and np.isnan(lonely["difference"])
+    assert lonely["note"] == "there is no segx(random) to compare it with"

@@ -133,3 +133,28 @@ def test_many_measures_do_not_make_trust_harder():
     assert deciding(["monotonicity", "deletion_auc(by=blocks)", "dice"], metrics) == ["deletion_auc(by=blocks)"]
     assert deciding(["monotonicity", "dice"], metrics) == ["monotonicity"]
     assert deciding(["dice"], metrics) == []
+
+
+def test_refined_controls_are_controls():
+    rows = pd.concat([verdicts("segx(random)", finite=0), verdicts("segx(m)", finite=0), verdicts("random", finite=0)])
+    words = {j.method: (j.word, j.why) for j in judge(rows, comparison("x").iloc[:0], METRICS)}
+    assert {m: w for m, (w, _) in words.items()} == {"segx(random)": "control", "random": "control", "segx(m)": "not judged"}
+    assert words["segx(random)"][1] != words["random"][1]
+
+
+def test_a_masked_map_is_not_praised_for_beating_an_unmasked_control():
+    fine = verdicts("segx(m)", finite=0, not_empty=0, stable=0, sane=0)
+    alike = comparison("segx(edge)", rank=2.0, **OPEN)
+    j = of(fine, pd.concat([comparison("segx(m)", **BETTER), alike]), "segx(m)")
+    assert j.word == "trust" and "refined alike" in " ".join(j.why)
+    worse = of(fine, pd.concat([comparison("segx(m)", **BETTER), alike.assign(rank=0.5), EDGES]), "segx(m)")
+    assert worse.word == "with care" and any("edges" in w for w in worse.why)  # those that were masked, not EDGES
+    nothing = dict.fromkeys(BETTER, (np.nan, np.nan))
+    alone = of(fine, with_edges(comparison("segx(m)", **nothing)), "segx(m)")
+    assert alone.word == "with care" and "It was not compared with a random map that was refined alike." in alone.why
+
+
+def test_evidence_that_the_mask_hides_is_said():
+    hidden = verdicts("segx(m)", finite=0, not_empty=0, stable=0, sane=0, inside=6)
+    j = of(hidden, comparison("segx(m)", **BETTER), "segx(m)")
+    assert j.word == "with care" and "6 of 10 maps have most of their evidence hidden by the mask." in j.why

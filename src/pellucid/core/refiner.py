@@ -111,6 +111,18 @@ def base_of(method: str) -> str:
     return method.rsplit("(", maxsplit=1)[-1].rstrip(")")
 
 
+def as_refined(method: str, other: str) -> str:
+    """What ``other`` is called when it is refined as ``method`` is.
+
+    Example:
+        >>> as_refined("segx(grad_cam)", "random"), as_refined("grad_cam", "random")
+        ('segx(random)', 'random')
+    """
+    inner = base_of(method)
+    outer, _, rest = method.rpartition(inner)
+    return f"{outer}{other}{rest}"
+
+
 def is_refined(method: str) -> bool:
     """Whether a name is that of a refined map."""
     return base_of(method) != method

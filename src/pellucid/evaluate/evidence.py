@@ -14,7 +14,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill, as_fill
 from pellucid.core.predictor import Predictor
-from pellucid.core.refiner import base_of, refined_again
+from pellucid.core.refiner import as_refined, refined_again
 from pellucid.core.target import Bound, Target, as_target
 from pellucid.core.verdict import Thresholds
 from pellucid.engine.engine import Engine
@@ -212,7 +212,7 @@ class Evidence:
         column, own = self.column(place), self.maps[place]
         found: dict[str, Curves] = {}
         for name in self.controls:
-            called = name if own.refinement is None else own.method.replace(base_of(own.method), name)
+            called = name if own.refinement is None else as_refined(own.method, name)
             mine = [i for i, a in enumerate(self.maps) if a.method == called and self.columns[i] == column]
             curves = self.ranked()[mine[0]] if mine else self.once(
                 ("control", called, column), partial(self._control, name, place)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid.core.metric import QUESTIONS
-from pellucid.report.judge import CONTROLS
+from pellucid.report.judge import is_control
 from pellucid.report.numbers import DASH, interval, is_number, number
 from pellucid.report.pieces import Panel, count, listed, panel, picture
 from pellucid.report.ranks import Place, Rank, critical_difference, place_ranges
@@ -41,7 +41,7 @@ def ranking_panels(run: Run, task: str) -> list[Panel]:
 def _ranking(own: pd.DataFrame, scope: str) -> Panel:
     own = own.sort_values(["mean_rank", "method"], kind="stable")
     ranks = [
-        Rank(str(r["method"]), float(r["mean_rank"]), _names(r.get("cliques")), str(r["method"]) in CONTROLS)
+        Rank(str(r["method"]), float(r["mean_rank"]), _names(r.get("cliques")), is_control(str(r["method"])))
         for r in own.to_dict("records")
     ]
     known = [r for r in ranks if np.isfinite(r.rank)]
@@ -57,7 +57,7 @@ def _ranking(own: pd.DataFrame, scope: str) -> Panel:
     tested = f", Friedman p {_p(p)}" if p is not None else ""
     about = "all questions" if scope == ALL else scope
     rows = [
-        {"name": str(r["method"]), "control": str(r["method"]) in CONTROLS,
+        {"name": str(r["method"]), "control": is_control(str(r["method"])),
          "cells": [{"text": _place(r.get("place")), "small": ""},
                    {"text": number(r["mean_rank"]), "small": interval(r.get("low"), r.get("high"))}]}
         for r in own.to_dict("records")
@@ -85,7 +85,7 @@ def _aggregated(own: pd.DataFrame, question: str) -> Panel:
     rows = own.sort_values(["place", "mean_rank", "method"], kind="stable").to_dict("records")
     places = [
         Place(str(r["method"]), float(r["place"]), _or_none(r.get("place_low")), _or_none(r.get("place_high")),
-              _or_none(r.get("first")), str(r["method"]) in CONTROLS)
+              _or_none(r.get("first")), is_control(str(r["method"])))
         for r in rows
     ]  # fmt: skip
     about = "all questions" if question == ALL else question

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.report.curves import Line, risk_coverage
-from pellucid.report.judge import CONTROLS, FEWEST, question_of
+from pellucid.report.judge import FEWEST, is_control, question_of
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.pieces import Panel, count, panel, picture
 from pellucid.study.store import Run
@@ -29,7 +29,7 @@ def detector_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
     rows: Rows = table.to_dict("records")
     known = [r for r in rows if is_number(r["auroc"])]
     notes = list(dict.fromkeys(f"{r['note']}." for r in rows if r.get("note")))
-    main = [r for r in known if str(r["metric"]) in sure and str(r["method"]) not in CONTROLS]
+    main = [r for r in known if str(r["metric"]) in sure and not is_control(str(r["method"]))]
     if not main:
         return [panel("Does certainty tell errors?", notes[0] if notes else "there is no AUROC.")]
     best = max(main, key=lambda r: float(r["auroc"]))
@@ -66,13 +66,13 @@ def _aurocs(rows: Rows, names: Sequence[str], methods: Sequence[str]) -> dict[st
     for method in methods:
         own = [by.get((n, method), {}) for n in names]
         cells = [{"text": number(r.get("auroc")), "small": interval(r.get("low"), r.get("high"))} for r in own]
-        shown.append({"name": method, "control": method in CONTROLS, "cells": cells})
+        shown.append({"name": method, "control": is_control(method), "cells": cells})
     return {"head": ["AUROC", *(_name(n) for n in names)], "rows": shown}
 
 
 def _numbers(rows: Rows, methods: Sequence[str]) -> dict[str, Any]:
     shown = [
-        {"name": method, "control": method in CONTROLS, "cells": [
+        {"name": method, "control": is_control(method), "cells": [
             {"text": _name(r["metric"]), "small": ""},
             *({"text": number(r.get(k)), "small": ""} for k in ("auroc", "p", "aurc", "e_aurc")),
             {"text": f"{number(r.get('wrong'))} of {number(r.get('n'))}", "small": ""}]}
@@ -88,13 +88,13 @@ def _curves(run: Run, task: str, known: Rows, names: Sequence[str]) -> dict[str,
     for metric in names if len(table) else ():
         own = table[(table["metric"] == metric) & table["risk"].notna()]
         ranked = sorted((r for r in known if str(r["metric"]) == metric), key=lambda r: -float(r["auroc"]))
-        lit = [str(r["method"]) for r in ranked if str(r["method"]) not in CONTROLS][:LIT]
+        lit = [str(r["method"]) for r in ranked if not is_control(str(r["method"]))][:LIT]
         lines = []
         for method in [str(r["method"]) for r in ranked]:
             mine = own[own["method"] == method].sort_values("coverage", kind="stable")
             if len(mine):
                 lines.append(Line(method, mine["coverage"].tolist(), mine["risk"].tolist(), lit=method in lit,
-                                  control=method in CONTROLS))  # fmt: skip
+                                  control=is_control(method)))  # fmt: skip
         if lines and len(panels) < MOST:
             overall = lines[0].y[-1]
             lines.append(Line("knows nothing", (0.0, 1.0), (overall, overall), chance=True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.report.figures import Stage
-from pellucid.report.judge import CONTROLS
+from pellucid.report.judge import is_control
 from pellucid.report.layout import GAP, contours, draw, grid, head, size_of
 from pellucid.report.numbers import is_number
 from pellucid.report.shade import scale_for
@@ -62,7 +62,7 @@ def _picture(
     if box is None:
         return None
     named = [m.strip() for m in str(finding.get("methods") or "").split(",")]
-    wanted = [*named, *(m for m in order if m not in CONTROLS)]
+    wanted = [*named, *(m for m in order if not is_control(m))]
     known, shown = set(run.cases(task)), []
     for name in [c for c in cases if c in known]:
         case = run.case(task, name)

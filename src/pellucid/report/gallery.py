@@ -11,9 +11,10 @@ from torch import Tensor
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
+from pellucid.core.refiner import base_of
 from pellucid.report.charts import table_bars
 from pellucid.report.figures import Stage, explained_voxel, heat_of, input_tile, map_tile
-from pellucid.report.judge import CONTROLS
+from pellucid.report.judge import is_control
 from pellucid.report.numbers import number
 from pellucid.report.shade import scale_for, unit_of, warnings_of
 from pellucid.report.style import data_uri
@@ -166,15 +167,15 @@ def _target(
     run: Run, recipe: Mapping[str, Any], case: Case, predicted: Tensor | None, maps: list[Attribution], label: str
 ) -> dict[str, Any]:
     marks = marks_of(recipe, case, predicted, maps[0].target)
-    heat = [heat_of(a) for a in maps if a.images and a.method not in CONTROLS]
+    heat = [heat_of(a) for a in maps if a.images and not is_control(a.method)]
     volume = len(case.spatial) == 3
     stage = Stage(case, marks, explained_voxel(next(iter(marks.values()), None), heat[:1]) if volume else None)
     methods = run.info.get("methods", {})
-    unit = lambda a: unit_of(a, str(methods.get(a.method, {}).get("family", "")))  # noqa: E731
+    unit = lambda a: unit_of(a, str(methods.get(base_of(a.method), {}).get("family", "")))  # noqa: E731
     tiles = [
         {
             "method": a.method,
-            "control": a.method in CONTROLS,
+            "control": is_control(a.method),
             "uri": data_uri(map_tile(stage, a, unit=unit(a))),
             "alt": _alt(a, case, unit(a)),
             "flags": warnings_of(a.flags),

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from pellucid.core.refiner import as_refined, base_of, is_refined
+
 Word = Literal["trust", "with care", "do not rely on", "not judged", "control"]
 ORDER: tuple[Word, ...] = ("trust", "with care", "not judged", "do not rely on", "control")
 CONTROLS = ("random", "edge")
@@ -33,7 +35,9 @@ RULE = (
     "scrambled (this last unless it is better than both the random map and the edges, as above); or a faithfulness "
     f"measure is worse than random and none better; or over {FEW} cases or more none is better. “Not judged”: neither "
     "scrambled weights nor faithfulness were looked at. Everything else is “with care”. "
-    "Within a verdict the order is that of the mean rank in the measures of faithfulness and plausibility."
+    "A refined map (such as “segx(…)”, seen through a mask) is compared with a random map and with edges that were "
+    "refined in the same way. Within a verdict the order is that of the mean rank in the measures of faithfulness and "
+    "plausibility."
 )
 _SAYS = {
     "finite": "hold values that are not finite",
@@ -43,6 +47,7 @@ _SAYS = {
     "stable": "change under small noise",
     "sane": "hardly change when the model’s weights are scrambled",
     "better": "are no more faithful than a random map",
+    "inside": "have most of their evidence hidden by the mask",
 }
 
 
@@ -101,6 +106,11 @@ def deciding(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]]) -> 
     return [n for n in faithful if base(n) in DECIDING] or faithful
 
 
+def is_control(method: str) -> bool:
+    """Whether a method knows nothing of the model, refined or not."""
+    return base_of(method) in CONTROLS
+
+
 def base(metric: str) -> str:
     """The registered name in a table's ``name(option=…)[input]``."""
     return metric.split("[", maxsplit=1)[0].split("(", maxsplit=1)[0]
@@ -131,35 +141,38 @@ def _one(
     told = rows[[question_of(str(m), metrics) in RANKED for m in rows["metric"]]] if len(rows) else rows
     ranks = told["rank"].dropna() if "rank" in told else pd.Series(dtype=float)
     rank = float(ranks.mean()) if len(ranks) else None
-    if name in CONTROLS:
-        return Judgement(name, "control", ("Knows nothing of the model: what any map has to beat.",), rank)
+    if is_control(name):
+        seen = "Knows nothing of the model: what any map has to beat."
+        refined = "Knows nothing of the model, and was refined as they were: what refined maps have to beat."
+        return Judgement(name, "control", (refined if is_refined(name) else seen,), rank)
     names = deciding([str(m) for m in rows["metric"]], metrics) if len(rows) else []
     faithful = rows[rows["metric"].isin(names)] if len(rows) else rows
     how = compared(faithful)
     failing = _failing(verdicts, name)
     grave: list[str] = []
     light: list[str] = []
-    beats_edge = _beats_edge(faithful, comparison, how["better"])
+    beats_edge = _beats_edge(faithful, comparison, how["better"], as_refined(name, "edge"))
+    chance = "a random map" + (" that was refined alike" if is_refined(name) else "")
     for check in ("sane", "not_empty", "finite"):
         faithful_all_the_same = check == "sane" and beats_edge and not how["worse"]
         if failing.get(check, (0, 0.0))[1] >= MOST_FAIL and not faithful_all_the_same:
             grave.append(_share(check, failing[check]))
     if how["worse"]:
         disagree = ": the measures disagree" if how["better"] else ""
-        (light if how["better"] else grave).append(f"Worse than a random map in {_list(how['worse'])}{disagree}.")
+        (light if how["better"] else grave).append(f"Worse than {chance} in {_list(how['worse'])}{disagree}.")
     cases = int(faithful["n"].max()) if len(faithful) and "n" in faithful else 0
     decided = how["better"] or how["worse"]
     if how["undecided"] and not decided and not how["untested"]:
-        text = "No faithfulness measure tells it from a random map"
+        text = f"No faithfulness measure tells it from {chance}"
         if cases >= FEW:
             grave.append(text + ".")
         else:
             light.append(f"{text} (only {cases} cases).")
     elif not decided:
         light.append(
-            "It was not compared with a random map."
+            f"It was not compared with {chance}."
             if not how["undecided"]
-            else "Not every faithfulness measure could be compared with a random map."
+            else f"Not every faithfulness measure could be compared with {chance}."
         )
     for check, value in failing.items():
         if check == "better":  # case by case; the comparison over all cases above says more
@@ -173,7 +186,7 @@ def _one(
         light.append(f"Only {cases} case{'s' if cases != 1 else ''}: too few for trust.")
     if "sane" not in failing:
         light.append("Whether it depends on the model’s weights was not tested.")
-    good = [f"Better than a random map in {_list(how['better'])}."] if how["better"] else []
+    good = [f"Better than {chance} in {_list(how['better'])}."] if how["better"] else []
     word: Word = "do not rely on" if grave else "with care" if light else "trust"
     if "sane" not in failing and not decided and not how["undecided"]:
         word = "do not rely on" if grave else "not judged"
@@ -191,12 +204,12 @@ def _one(
     )
 
 
-def _beats_edge(faithful: pd.DataFrame, comparison: pd.DataFrame, measures: list[str]) -> bool | None:
+def _beats_edge(faithful: pd.DataFrame, comparison: pd.DataFrame, measures: list[str], edge: str) -> bool | None:
     """Whether a method ranks above the edge detector in all these measures; None without an edge detector.
 
     A map that copies the picture does as well as its edges; so beating them shows that it holds more.
     """
-    edges = comparison[comparison["method"] == "edge"] if len(comparison) else comparison
+    edges = comparison[comparison["method"] == edge] if len(comparison) else comparison
     if not measures or not len(edges):
         return None
     theirs = edges.set_index("metric")["rank"]

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pellucid.report.charts import MODEL, Bar, learning_curve, score_scatter, shares
-from pellucid.report.judge import CONTROLS, base, deciding, question_of
+from pellucid.report.judge import base, deciding, is_control, question_of
 from pellucid.report.numbers import is_number, number
 from pellucid.report.score_tables import is_share
 from pellucid.report.style import data_uri
@@ -71,10 +71,10 @@ def shares_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | 
 
 def _bar(name: str, rows: Any, *, apart: bool = False) -> Bar:
     if not len(rows):
-        return Bar(name, float("nan"), apart=apart or name in CONTROLS)
+        return Bar(name, float("nan"), apart=apart or is_control(name))
     r = rows.iloc[0]
     low, high = (float(r[k]) if is_number(r[k]) else None for k in ("low", "high"))
-    return Bar(name, float(r["mean"]), low, high, apart or name in CONTROLS)
+    return Bar(name, float(r["mean"]), low, high, apart or is_control(name))
 
 
 def trade_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | None:
@@ -98,7 +98,7 @@ def trade_panel(run: Run, task: str, order: Sequence[str]) -> dict[str, str] | N
     known = {m: (float(r["cost"]), float(r["value"])) for m, r in own.items()}
     points = [
         Point(
-            m, *known[m], *_ends(means.get(m)), control=m in CONTROLS,
+            m, *known[m], *_ends(means.get(m)), control=is_control(m),
             dominated=bool(own[m].get("dominated", dominated(m, known, higher=direction != "lower"))),
         )
         for m in order if m in known

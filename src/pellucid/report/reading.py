@@ -48,6 +48,17 @@ WORDS = {
 }
 
 
+MASKED = (
+    "The verdict “inside”",
+    "A masked map, such as segx(grad_cam), shows of a map what lies in a region and hides the rest. The verdict says "
+    "how much of the evidence (of the map’s positive sum) is hidden: a warning from the threshold on, half of it by "
+    "default, a failure halfway from there to all of it. Then the masked picture is not what the model used. Beside it "
+    "stands how much of the picture the region covers: of a map that knows nothing the rest is hidden. Certainty is "
+    "measured on the unmasked map, everything else on the masked one, beside controls that were masked alike.",
+)
+
+
 def reading(run: Run) -> list[tuple[str, str]]:
     """Term and explanation of each piece that this run has."""
-    return [words for table, words in WORDS.items() if len(run.table(table))]
+    found = [words for table, words in WORDS.items() if len(run.table(table))]
+    return found + ([MASKED] if "inside" in set(run.table("verdicts").get("check", [])) else [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.report.judge import CONTROLS, RANKED, base, question_of
+from pellucid.report.judge import RANKED, base, is_control, question_of
 from pellucid.report.numbers import DASH, interval, is_number, mean_interval, number
 from pellucid.study.store import Run
 
@@ -73,7 +73,7 @@ def _score_table(table: pd.DataFrame, heads: list[str], order: Sequence[str], me
     rows = [
         {
             "method": m,
-            "control": m in CONTROLS,
+            "control": is_control(m),
             "cells": [_score(by.get((h, m)), table[table["metric"] == h], against=h in against) for h in heads],
         }
         for m in order
@@ -139,7 +139,7 @@ def verdict_table(run: Run, task: str, order: Sequence[str]) -> Cell | None:
         for check in checks:
             counts = own[own["check"] == check]["status"].value_counts()
             cells.append([(s, int(counts[s])) for s in ("fail", "warn", "pass", "not tested") if s in counts])
-        rows.append({"method": method, "control": method in CONTROLS, "cells": cells, "says": _says(own, checks)})
+        rows.append({"method": method, "control": is_control(method), "cells": cells, "says": _says(own, checks)})
     return {"checks": [c.replace("_", " ") for c in checks], "rows": rows}
 
 
@@ -192,6 +192,6 @@ def region_tables(run: Run, task: str, order: Sequence[str]) -> Cell | None:
                     "enrichment_interval": interval(enrichment[1], enrichment[2]),
                 }
             )
-        rows.append({"method": method, "control": method in CONTROLS, "cells": cells})
+        rows.append({"method": method, "control": is_control(method), "cells": cells})
     share = [cell(str(rows[0]["method"]), r, "share")[0] for r in regions] if rows else []
     return {"regions": regions, "share": [number(s) for s in share], "rows": rows}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid.report.curves import Line, layer_curves
-from pellucid.report.judge import CONTROLS, base
+from pellucid.report.judge import base, is_control
 from pellucid.report.numbers import mean_interval, number
 from pellucid.report.pieces import Panel, panel, picture
 from pellucid.study.store import Run
@@ -27,7 +27,7 @@ def layers_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
     names = list(dict.fromkeys(table["metric"].astype(str)))[:MOST]
     if not names:
         return []
-    lit = [m for m in order if m not in CONTROLS and m in set(table["method"])][:LIT]
+    lit = [m for m in order if not is_control(m) and m in set(table["method"])][:LIT]
     panels, layers, ends = {}, {}, []
     for metric in names:
         own, title = table[table["metric"] == metric], metric.replace("_", " ")
@@ -37,7 +37,7 @@ def layers_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
             _line(own[own["method"] == m], m, layers[title], lit=m in lit) for m in order if m in set(own["method"])
         ]
         ends += [f"{title}, {v.name}: {number(v.y[0])} to {number(v.y[-1])}" for v in panels[title] if v.lit]
-    last = {v.name: float(v.y[-1]) for lines in panels.values() for v in lines if v.name not in CONTROLS}
+    last = {v.name: float(v.y[-1]) for lines in panels.values() for v in lines if not is_control(v.name)}
     high = [m for m, v in last.items() if v > 0.5]
     line = f"{len(high)} of {len(last)} methods keep a similarity above 0.5 to the end."
     note = (
@@ -62,4 +62,4 @@ def _line(own: pd.DataFrame, method: str, layers: Sequence[str], *, lit: bool) -
     banded = lit and bool(np.isfinite(low).any())
     if not banded:
         low, high = [], []
-    return Line(method, range(len(layers)), values, low, high, lit, method in CONTROLS)
+    return Line(method, range(len(layers)), values, low, high, lit, is_control(method))

@@ -25,6 +25,10 @@ WORDS = {
     "not_sane": "not sane: similar on a scrambled model",
     "not_better": "not better: a random map is as faithful here",
     "random_model": "random: the model draws in eval mode",
+    "hides_evidence": "hides evidence: much of it lies outside the mask",
+    "empty_mask": "empty mask: the unmasked map is shown",
+    "mask_everywhere": "mask everywhere: it hides nothing",
+    "ranking_lost": "ranking lost: all of the mask is salient",
 }
 
 

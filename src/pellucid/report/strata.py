@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from pellucid.core.refiner import as_refined
 from pellucid.report.charts import Bar
 from pellucid.report.dots import level_dots
-from pellucid.report.judge import CONTROLS, FEWEST, RANKED, question_of
+from pellucid.report.judge import FEWEST, RANKED, is_control, question_of
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.pieces import Panel, panel, picture
 from pellucid.report.score_tables import ARROWS
@@ -58,12 +59,12 @@ def differences(own: pd.DataFrame, directions: dict[str, str]) -> tuple[list[str
         low, high = known.iloc[0], known.iloc[-1]
         apart[str(metric), str(method)] = (low, high) if float(low["high"]) < float(high["low"]) else None
     for (metric, method), pair in apart.items():
-        if method in CONTROLS:
+        if is_control(method):
             continue
         looked += 1
         if pair is None:
             continue
-        if apart.get((metric, "random")) is not None:
+        if apart.get((metric, as_refined(str(method), "random"))) is not None:
             left_out += 1
             continue
         low, high = pair
@@ -116,7 +117,7 @@ def _panel(name: str, own: pd.DataFrame, order: Sequence[str], directions: dict[
     bars = {titles[m]: {v: [bar(m, v, k) for k in methods] for v in levels} for m in main}
     head = ["method", *(f"{titles[m]}, {v}" for m in main for v in levels)]
     rows = [
-        {"name": k, "control": k in CONTROLS, "cells": [
+        {"name": k, "control": is_control(k), "cells": [
             {"text": number(b.value), "small": interval(b.low, b.high)}
             for m in main for v in levels for b in [bar(m, v, k)]]}
         for k in methods
@@ -126,4 +127,4 @@ def _panel(name: str, own: pd.DataFrame, order: Sequence[str], directions: dict[
         for t, by_level in bars.items() for v, found in by_level.items()
     )  # fmt: skip
     return panel(f"By {name}", line, points=texts[:MOST_SAID] + more, notes=notes, table={"head": head, "rows": rows},
-                 picture=picture(level_dots(bars, controls=CONTROLS), alt))  # fmt: skip
+                 picture=picture(level_dots(bars, controls=[k for k in methods if is_control(k)]), alt))  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.report.judge import CONTROLS, base
+from pellucid.report.judge import base, is_control
 from pellucid.report.numbers import DASH, interval, is_number, number, percent
 from pellucid.study.store import Run
 
@@ -107,7 +107,7 @@ def cost_rows(run: Run, task: str, order: Sequence[str]) -> list[Cell]:
             rows.append(
                 {
                     "method": method,
-                    "control": method in CONTROLS,
+                    "control": is_control(method),
                     "n": number(len(own)),
                     "forwards": _count(own["forwards"].mean()),
                     "backwards": _count(own["backwards"].mean()),

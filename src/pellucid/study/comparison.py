@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pellucid.core.refiner import as_refined, base_of
 from pellucid.evaluate.cohort.blocks import about
 from pellucid.study.store import Run
 
@@ -59,7 +60,7 @@ def score_tables(table: pd.DataFrame, at_once: int) -> Iterator[Table]:
     metrics = [str(m) for m in dict.fromkeys(table["metric"])]
     questions = [about(m)[1] for m in metrics]
     rows = {(str(r["metric"]), str(r["method"])): r for r in table.to_dict("records")}
-    methods = sorted(dict.fromkeys(str(m) for m in table["method"]), key=lambda m: m in CONTROLS)
+    methods = sorted(dict.fromkeys(str(m) for m in table["method"]), key=_is_control)
     for question in dict.fromkeys(questions):
         own = [m for m, q in zip(metrics, questions) if q == question]
         for start in range(0, len(own), at_once):
@@ -67,7 +68,7 @@ def score_tables(table: pd.DataFrame, at_once: int) -> Iterator[Table]:
             heads = [escape(m) + ARROWS.get(about(m)[0], "") for m in part]
             found = Table(question or "other", *heads, box=None, header_style="bold", pad_edge=False)
             for method in methods:
-                style = "dim" if method in CONTROLS else None
+                style = "dim" if _is_control(method) else None
                 found.add_row(method, *(_cell(rows.get((m, method))) for m in part), style=style)
             yield found
 
@@ -82,7 +83,7 @@ def rank_table(aggregated: pd.DataFrame) -> Table:
     order = list(dict.fromkeys([*aggregated.loc[aggregated["question"] == last, "method"], *aggregated["method"]]))
     for method in order:
         cells = [_place(rows.get((q, method))) for q in questions]
-        found.add_row(method, *cells, style="dim" if method in CONTROLS else None)
+        found.add_row(method, *cells, style="dim" if _is_control(method) else None)
     return found
 
 
@@ -93,7 +94,7 @@ def remarks(aggregated: pd.DataFrame, ranking: pd.DataFrame) -> Iterator[str]:
     if said:
         yield f"any difference between the methods, controls apart (Friedman): {', '.join(said)}"
     first = aggregated[(aggregated["question"] == "all") & (aggregated["place"] == 1)]["method"]
-    if set(first) & set(CONTROLS):
+    if any(_is_control(m) for m in first):
         yield (
             f"first over all questions: {', '.join(first)}; stability and complexity can be won by a map that does not "
             "look at the model, faithfulness cannot"
@@ -104,17 +105,27 @@ def chance(table: pd.DataFrame) -> Iterator[str]:
     """A line per metric of faithfulness and plausibility: which methods are better than a random map, which worse."""
     for metric, own in table.groupby("metric", sort=False):
         direction, question = about(str(metric))
-        rows = own[~own["method"].isin(CONTROLS) & own["better_than_random"].notna()]  # five patients or more
-        if question not in AGAINST or direction == "none" or not len(rows):
+        known = own[~own["method"].map(_is_control) & own["better_than_random"].notna()]  # five patients or more
+        if question not in AGAINST or direction == "none":
             continue
-        better = list(rows.loc[rows["better_than_random"].fillna(False).astype(bool), "method"])
-        below = rows["difference_high"] < 0 if direction == "higher" else rows["difference_low"] > 0
-        worse = list(rows.loc[below, "method"])
-        rest = len(rows) - len(better) - len(worse)
-        said = [f"better than random: {', '.join(better)}" if better else "none better than random"]
-        said += [f"worse: {', '.join(worse)}"] if worse else []
-        said += [f"{rest} not told apart"] if rest else []
-        yield f"{metric}: {'; '.join(said)}"
+        for rival, rows in known.groupby(known["method"].map(lambda m: as_refined(str(m), "random")), sort=False):
+            yield f"{metric}: {_against(str(rival), rows, direction)}"
+
+
+def _against(rival: str, rows: pd.DataFrame, direction: str) -> str:
+    """Which methods are better than a control, which worse."""
+    better = list(rows.loc[rows["better_than_random"].fillna(False).astype(bool), "method"])
+    below = rows["difference_high"] < 0 if direction == "higher" else rows["difference_low"] > 0
+    worse = list(rows.loc[below, "method"])
+    rest = len(rows) - len(better) - len(worse)
+    said = [f"better than {rival}: {', '.join(better)}" if better else f"none better than {rival}"]
+    said += [f"worse: {', '.join(worse)}"] if worse else []
+    said += [f"{rest} not told apart"] if rest else []
+    return "; ".join(said)
+
+
+def _is_control(method: str) -> bool:
+    return base_of(method) in CONTROLS
 
 
 def notes(table: pd.DataFrame) -> Iterator[str]:

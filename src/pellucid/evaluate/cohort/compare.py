@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pellucid.core.metric import METRICS
+from pellucid.core.refiner import as_refined, base_of, is_refined
 from pellucid.errors import UsageError
 from pellucid.evaluate.cohort.blocks import draws_of, levels
-from pellucid.evaluate.cohort.intervals import FEWEST, gap, holm, interval, signed_rank
+from pellucid.evaluate.cohort.intervals import FEWEST, Array, gap, holm, interval, signed_rank
 from pellucid.evaluate.cohort.intervals import mean as mean_of
 from pellucid.evaluate.run import base_name
 
@@ -36,7 +37,8 @@ def compare(
         group: column of what is drawn, normally the patient; every case its own if there is no such column.
         n_boot: draws.
         seed: of the draws.
-        controls: methods that know nothing of the model; the first one is chance.
+        controls: methods that know nothing of the model; the first one is chance. A refined map is compared with
+            the controls refined in the same way (``segx(grad_cam)`` with ``segx(random)``), and with no other.
 
     Returns:
         One row per metric and method, by metric and rank: ``mean``; ``low``, ``high`` (95 %); ``n`` cases and
@@ -86,7 +88,9 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
             "undefined": int(np.isnan(values[:, j]).sum()), "direction": direction, "note": note,
             "difference": np.nan, "difference_low": np.nan, "difference_high": np.nan, "better_than_random": None,
         }  # fmt: skip
-        chance = controls[0] if controls else ""
+        chance = as_refined(name, controls[0]) if controls else ""
+        if is_refined(name) and chance not in names:
+            row["note"] = note or f"there is no {chance} to compare it with"
         if chance in names and name != chance:
             gaps = gap(values[:, j], values[:, names.index(chance)])
             low, high, _ = interval(gaps, groups, draws)
@@ -100,11 +104,20 @@ def _one_metric(metric: str, rows: pd.DataFrame, n_boot: int, seed: int, control
     frame = pd.DataFrame(found).assign(control="", p=np.nan)
     places = pd.Series(levels(-sign * mean)).where(np.isfinite(sign * mean))
     frame["rank"] = places.rank(method="min")
-    rivals = [j for j, n in enumerate(names) if n in controls and np.isfinite(mean[j])]
-    if rivals and direction != "none":
-        best = max(rivals, key=lambda j: sign * mean[j])
-        tested = [j for j, n in enumerate(names) if n not in controls]
-        p = np.array([signed_rank(gap(values[:, j], values[:, best]), groups) for j in tested])
-        frame.loc[tested, "p"] = holm(p)
-        frame.loc[tested, "control"] = names[best]
+    if direction != "none":
+        for j, best in _rivals(names, sign * mean, controls).items():
+            frame.loc[j, "p"] = signed_rank(gap(values[:, j], values[:, best]), groups)
+            frame.loc[j, "control"] = names[best]
+        frame["p"] = holm(frame["p"].to_numpy(float))
     return frame.sort_values(["rank", "method"], kind="stable")
+
+
+def _rivals(names: Sequence[str], good: Array, controls: Sequence[str]) -> dict[int, int]:
+    """The place of each method that is no control to that of the best control that was refined as it is."""
+    found = {}
+    for j, name in enumerate(names):
+        known = [names.index(c) for c in (as_refined(name, c) for c in controls) if c in names]
+        known = [i for i in known if np.isfinite(good[i])]
+        if known and base_of(name) not in controls:
+            found[j] = max(known, key=lambda i: float(good[i]))
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pellucid.core.refiner import base_of
 from pellucid.evaluate.cohort.blocks import about
 
 COLUMNS = ["method", "control", "cost", "value", "metric", "direction", "dominated", "by"]
@@ -44,7 +45,7 @@ def pareto(
         own = aggregate[aggregate["question"] == QUESTION].set_index("method")["mean_rank"]
         if len(own):
             found.append(_one(QUESTION, "lower", own, cost))
-    return _table(found).assign(control=lambda t: t["method"].isin(list(controls)))[COLUMNS]
+    return _table(found).assign(control=lambda t: t["method"].map(base_of).isin(list(controls)))[COLUMNS]
 
 
 def _one(metric: str, direction: str, values: pd.Series, cost: pd.Series) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import rankdata, studentized_range
 
+from pellucid.core.refiner import base_of
 from pellucid.evaluate.cohort.blocks import JUDGED, Block, about, draws_of, joined, methods_of, metric_blocks
 
 COLUMNS = [
@@ -52,7 +53,7 @@ def ranking(
     Raises:
         UsageError: a column is missing.
     """
-    own = scores[~scores["method"].isin(list(controls))] if "method" in scores else scores
+    own = scores[~scores["method"].astype(str).map(base_of).isin(list(controls))] if "method" in scores else scores
     whole, less = scopes(scores, group), scopes(own, group)
     rows, methods = [], methods_of(scores)
     for scope, block in whole.items():
@@ -125,8 +126,8 @@ def _rows(
         there = m in block.ranks and n > 0
         low, high = interval.get(m, (np.nan, np.nan))
         row: dict[str, Any] = {
-            "scope": scope, "method": m, "control": m in controls, "n": n if there else 0, "low": low, "high": high,
-            "note": note or _note(n, block),
+            "scope": scope, "method": m, "control": base_of(m) in controls, "n": n if there else 0, "low": low,
+            "high": high, "note": note or _note(n, block),
         }  # fmt: skip
         for end, one in zip(("", "_without"), found):
             own = one["of"].get(m) if there else None
