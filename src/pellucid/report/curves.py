@@ -1,4 +1,4 @@
-"""Curves with bands: similarity by layer as a model is scrambled, and risk by coverage."""
+"""Curves with bands: similarity by layer as a model is scrambled, risk by coverage, maps by the quality of a mask."""
 
 from __future__ import annotations
 
@@ -74,6 +74,28 @@ def risk_coverage(panels: Mapping[str, Sequence[Line]]) -> Figure:
         axes[0].set_ylim(-0.03 * (most or 1.0), 1.05 * (most or 1.0))  # shared by all panels
         axes[0].set_ylabel("share of errors among them")
         _legend(figure, axes)
+        return figure
+
+
+def dice_curves(panels: Mapping[str, Sequence[Line]]) -> Figure:
+    """One panel for each measure or kind: ``y``, from 0 to 1, by the Dice of the mask; two panels in a row."""
+    with house_style():
+        across = min(2, max(1, len(panels)))
+        down = -(-len(panels) // across)
+        figure = canvas(1.9 + 3.0 * across, 0.3 + 2.3 * down)
+        grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        axes = list(grid.flat)
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, lines) in zip(axes, panels.items()):
+            _draw(axis, lines)
+            axis.set_title(title, parse_math=False)
+        low = min((_lowest(lines) for lines in panels.values()), default=0.0)
+        axes[0].set(xlim=(-0.02, 1.02), ylim=(min(-0.02, low - 0.05), 1.02))  # shared by all panels
+        for axis in axes[max(0, len(panels) - across) : len(panels)]:
+            axis.set_xlabel("Dice of the mask")
+            axis.tick_params(axis="x", labelbottom=True)
+        _legend(figure, axes[: len(panels)])
         return figure
 
 

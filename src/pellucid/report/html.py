@@ -17,8 +17,10 @@ from pellucid.report.compared import by_question
 from pellucid.report.detectors import detector_panel
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
+from pellucid.report.helps import helps_panels
 from pellucid.report.judge import RULE, Judgement, deciding, judge
 from pellucid.report.limits import limits
+from pellucid.report.mask_quality import mask_quality_panel
 from pellucid.report.masked import masked_gallery
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
@@ -104,6 +106,8 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "scatter": scatter_panel(run, task),
         "gallery": gallery(run, task, order),
         "masked": masked_gallery(run, task, order),
+        "helps": helps_panels(run, task, order),
+        "mask_quality": mask_quality_panel(run, task, order),
         "shares": shares_panel(run, task, order),
         "regions": region_tables(run, task, order),
         "compared": _compared(run, task, order),
