@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, stats
-from skimage import draw, morphology, transform
+from skimage import draw, morphology, segmentation, transform
 
 Grid = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,7 +26,8 @@ OUTLINES = (
 FINE, COARSE = 128, 48
 ATLAS, MARGIN = 192, 48
 WIDTHS, HEIGHTS, TURNS = (0.5, 0.58, 0.66, 0.75, 0.85), (0.42, 0.5, 0.58, 0.67, 0.77, 0.88), (-0.2, 0.0, 0.2)
-LARGER = 0.12
+LARGER = 0.1
+SNAP = FINE / 18
 
 
 class Pose(NamedTuple):
@@ -43,8 +44,8 @@ def lungs_classical(x: Grid) -> Mask:
     """Both lung fields of a frontal chest X-ray, without heart and mediastinum, by an outline that is fitted.
 
     A mean outline is laid over the picture where lungs look darkest against their surroundings, each lung is then
-    moved and stretched by itself, and the border is settled by local grey values, with the outline as the prior. An
-    opaque lung keeps about the outline's shape; a lung that is white all over is often missed.
+    moved and stretched by itself, the border is settled by local grey values with the outline as the prior, and goes
+    to the strongest edge nearby. A lung that is white all over, or much smaller than the other one, is often missed.
 
     Args:
         x: ``(H, W)``, larger is brighter.
@@ -54,8 +55,8 @@ def lungs_classical(x: Grid) -> Mask:
     """
     if np.ptp(x) == 0:
         return np.zeros(x.shape, bool)
-    g = _contrast(x)
-    small = transform.resize(g, (COARSE, COARSE), anti_aliasing=True)
+    ranks = _ranks(x)
+    small = transform.resize(_contrast(ranks), (COARSE, COARSE), anti_aliasing=True)
     both, *sides = _atlas()
     found = _locate(small)
     # The lower lungs are often paler; of two outlines that fit, the larger one is right more often.
@@ -68,17 +69,23 @@ def lungs_classical(x: Grid) -> Mask:
         _climb(small, side, joint, steps=(0.015, 0.02, 0.05, 0.05, 0.06), ties=(2, 0.4, 0.4, 0.3))[1] for side in sides
     ]
     placed = [_place(side, pose, FINE) for side, pose in zip(sides, alone, strict=True)]
-    inside = _settle(g, ndimage.gaussian_filter(np.maximum(*placed), FINE / 60)) > 0.5
+    inside = _settle(ranks, ndimage.gaussian_filter(np.maximum(*placed), FINE / 60)) > 0.5
     far = [ndimage.distance_transform_edt(p <= 0.5) for p in placed]
     nearer = np.where(np.maximum(*placed) > 0.01, placed[0] >= placed[1], far[0] < far[1])
-    mask = _whole(inside & nearer) | _whole(inside & ~nearer)
+    edges = ndimage.gaussian_gradient_magnitude(ranks, FINE / 110)
+    mask = _snapped(_whole(inside & nearer), edges) | _snapped(_whole(inside & ~nearer), edges)
     return np.asarray(transform.resize(ndimage.gaussian_filter(mask.astype(float), 0.7), x.shape, order=1) > 0.5, bool)
 
 
-def _contrast(x: Grid) -> Grid:
-    """Local contrast of ranked grey values on the fine grid: any exposure gives about the same."""
+def _ranks(x: Grid) -> Grid:
+    """Grey values by their rank, 0 to 1, on the fine grid: any exposure gives about the same."""
     g = transform.resize(x.astype(float), (FINE, FINE), anti_aliasing=True)
-    g = ndimage.gaussian_filter(stats.rankdata(g, axis=None).reshape(g.shape) / g.size, FINE / 100)
+    return ndimage.gaussian_filter(stats.rankdata(g, axis=None).reshape(g.shape) / g.size, FINE / 160)
+
+
+def _contrast(ranks: Grid) -> Grid:
+    """Local contrast: lungs of a pale and of a dark part of the picture look alike."""
+    g = ndimage.gaussian_filter(ranks, FINE / 160)
     mean = ndimage.gaussian_filter(g, FINE / 6)
     return np.asarray((g - mean) / np.sqrt(ndimage.gaussian_filter(g * g, FINE / 6) - mean**2 + 0.01))
 
@@ -183,8 +190,8 @@ def _fit(g: Grid, placed: Grid) -> float:
 def _settle(g: Grid, prior: Grid) -> Grid:
     """Each pixel's share in the lungs, by local means within and without (lankton2008localizing) and by the prior."""
     near = ndimage.gaussian_filter((prior > 0.5).astype(float), FINE / 25)
-    odds, share = 0.8 * np.log((prior + 0.02) / (1.02 - prior)), prior
-    for _ in range(10):
+    odds, share = 0.4 * np.log((prior + 0.02) / (1.02 - prior)), prior
+    for _ in range(6):
         inner, outer = share, (1 - share) * (near > 0.02)
         within, without = (_wide(w) + 1e-4 for w in (inner, outer))
         dark = _wide(g * inner) / within
@@ -192,13 +199,23 @@ def _settle(g: Grid, prior: Grid) -> Grid:
         spread = _wide((g - dark) ** 2 * inner) / within
         spread += _wide((g - bright) ** 2 * outer) / without
         # Nearer to the bright side than to the dark one: the rim of a lung is paler than its middle.
-        grey = (bright - dark).clip(0) * (0.65 * bright + 0.35 * dark - g) / (spread / 2 + 0.02)
+        grey = (bright - dark).clip(0) * (0.65 * bright + 0.35 * dark - g) / (spread / 2 + 0.002)
         share = (near > 0.05) / (1 + np.exp(-ndimage.gaussian_filter(1.3 * grey.clip(-3, 3) + odds, FINE / 90)))
     return share
 
 
+def _snapped(mask: Mask, edges: Grid) -> Mask:
+    """The border moved to the strongest edge nearby, by a watershed between what is surely within and without."""
+    markers = np.zeros(mask.shape, int)
+    markers[ndimage.distance_transform_edt(mask) > SNAP] = 1
+    markers[ndimage.distance_transform_edt(~mask) > SNAP] = 2
+    if not (markers == 1).any():
+        return mask
+    return _whole(segmentation.watershed(edges, markers) == 1)
+
+
 def _wide(x: Grid) -> Grid:
-    return ndimage.gaussian_filter(x, FINE / 10, truncate=2.5)
+    return ndimage.gaussian_filter(x, FINE / 7, truncate=2.5)
 
 
 def _whole(mask: Mask) -> Mask:
