@@ -85,7 +85,7 @@ def search_panel(run: Run, task: str) -> Panel | None:
 def _cautions(s: Searched) -> list[str]:
     words = [
         f"The value is {s.objective} of the validation cases; the test cases took no part. The best of many trials is "
-        "flattered by having been chosen: how good the model is says the table below, of cases that chose nothing."
+        "flattered by having been chosen: how good the model is, the test cases say, which chose nothing."
     ]
     few = [str(n) for n in s.importance["note"] if "trials only" in str(n)]
     if few:
@@ -98,8 +98,8 @@ def _used(run: Run, task: str) -> str:
     if kept is None:
         return "The model of this run was trained with the settings of the recipe, not with those of the best trial."
     return (
-        f"The model of this run was trained with the settings of trial {kept['trial']} of the {kept['trials']} that "
-        f"there were ({kept['objective']} {number(kept['value'])})."
+        f"The model of this run was trained with the settings of trial {kept['trial']}, the best of "
+        f"{kept['trials']} then ({kept['objective']} {number(kept['value'])})."
     )
 
 

@@ -219,8 +219,9 @@ def _identity(context: Context) -> dict[str, Any]:
     plain = work.model_dump(mode="json", include={"data", "also", "model", "train", "search"})
     for source in (plain["data"], *plain["also"].values()):
         source.pop("root")
-    for name in ("load", "weights"):
-        plain["model"].pop(name, None)
+    plain["model"].pop("load")
+    weights = plain["model"].get("weights")
+    plain["model"]["weights"] = None if weights is None else Path(weights).name  # a name such as imagenet, or a file
     plain["train"].pop("strata", None)
     plain["search"]["space"] = _plain(space_of(work))
     ids = "\n".join("\t".join(c.id for c in context.part(part)) for part in ("train", "val"))

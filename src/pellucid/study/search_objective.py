@@ -9,12 +9,15 @@ from pellucid.errors import UsageError, nearest
 Direction: TypeAlias = Literal["minimize", "maximize"]
 BY_EPOCH = ("val_loss", "val_metric")  # known at every epoch, so that a trial can be pruned by them
 METRIC = {"classification": "accuracy", "regression": "rmse", "segmentation": "dice"}
-# Which way is better. Sensitivity or specificity alone are won by a model that always says one thing.
+# Which way is better. Sensitivity, specificity or precision alone are won by a model that says next to nothing else.
 DIRECTIONS: dict[str, dict[str, Direction]] = {
-    "classification": {"accuracy": "maximize", "auroc": "maximize", "auprc": "maximize", "f1": "maximize"},
+    "classification": {
+        "accuracy": "maximize", "balanced_accuracy": "maximize", "auroc": "maximize", "auprc": "maximize",
+        "f1": "maximize",
+    },
     "regression": {"mae": "minimize", "rmse": "minimize", "pearson": "maximize", "r2": "maximize"},
     "segmentation": {"dice": "maximize", "iou": "maximize"},
-}
+}  # fmt: skip
 
 
 def direction(objective: str, task: str) -> Direction:

@@ -71,7 +71,7 @@ def train_trial(
             raise Pruned
 
     try:
-        work = applied(context.work, dict(params) | ({"epochs": search.epochs} if search.epochs else {}))
+        work = applied(context.work, dict(params) | _fixed(context))
         for record in recorded(folder):
             listen(record)
         trained = fit_task(
@@ -83,6 +83,14 @@ def train_trial(
     except (PellucidError, torch.cuda.OutOfMemoryError) as error:
         return Outcome("failed", history=tuple(seen), reason=str(error))
     return Outcome("complete", value, tuple(seen), trained.best_epoch)
+
+
+def _fixed(context: Context) -> dict[str, Any]:
+    """Settings of every trial: the search's epochs, and one device, since trials run side by side."""
+    assert context.work.search is not None
+    epochs = context.work.search.epochs
+    several = hasattr(context.work.train, "devices")
+    return ({"epochs": epochs} if epochs else {}) | ({"devices": 1} if several else {})
 
 
 def _value(context: Context, objective: str, trained: Trained) -> float:
