@@ -6,6 +6,7 @@ import torch
 
 import pellucid as pc
 from pages import ROOT, code, isolated, run_blocks, section, tables, text_of
+from pellucid.core.refiner import REFINERS
 
 
 def test_the_readme_code_runs_as_it_stands(tmp_path):
@@ -36,7 +37,8 @@ def test_the_lists_are_those_of_the_registries():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1))
     predictor = pc.Predictor(net.eval(), inputs=["x"], task="regression")
     a = pc.explain(predictor, pc.Case(id="1", inputs={"x": torch.ones(1, 2, 2)}), method="saliency")
-    assert sorted(listed("Verdicts")) == sorted(a.checks)
+    assert sorted(listed("Verdicts")) == sorted([*a.checks, "inside"])
+    assert sorted(listed("Refiners")) == sorted(REFINERS)
 
 
 def test_every_public_name_on_a_page_is_there():

@@ -159,7 +159,7 @@ def masked(
     names = _on_grid(a, tuple(mask.shape))
     hard = mask if mask.dtype == torch.bool else mask > 0.5
     seen = bool(hard.any()) or how.compatible  # else the unmasked map comes back
-    maps = dict(a.maps)
+    maps = {n: m.clone() for n, m in a.maps.items()}
     for n in names if seen else ():
         maps[n] = through(magnitude(maps[n], a.image_axes) if how.compatible else maps[n], mask)
     s = a.replace(maps=maps, method=how.called(a.method), signed=any(bool((m < 0).any()) for m in maps.values()))
