@@ -8,6 +8,7 @@ from make_skin_and_chest import make_ham10000
 from pellucid.core.case import Case
 from pellucid.data import Split, check_split, load_dataset, split
 from pellucid.errors import InputError
+from pellucid.train import fit
 
 
 def cohort() -> list[Case]:
@@ -65,3 +66,20 @@ def test_ham10000_by_image_puts_one_lesion_on_both_sides(tmp_path):
         assert not sides[0] & sides[1]
         assert not sides[0] & sides[2]
         assert not sides[1] & sides[2]
+
+
+def test_training_refuses_a_patient_on_both_sides():
+    cases = [
+        c.replace(inputs={"x": c.inputs["x"].reshape(1, 4, 4).repeat(1, 4, 4), "t": c.inputs["x"][:2]}) for c in cohort()
+    ]
+
+    def train(train, val):
+        return fit(
+            train, val, network="image_tabular", options={"features": 2}, inputs=["x", "t"], task="classification",
+            classes=["no", "yes"], epochs=1, progress=False,
+        )  # fmt: skip
+
+    # Pictures 0 to 2 are of patient 0, 3 to 5 of patient 1: the cut goes through patient 1.
+    with pytest.raises(InputError, match="1 patients are in the training and in the validation cases, the first is group '1'"):
+        train(cases[:4], cases[4:9])
+    train(cases[:3], cases[3:9])
