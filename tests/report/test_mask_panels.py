@@ -9,6 +9,7 @@ import pandas as pd
 
 from pellucid.evaluate.cohort.quality import by_mask_dice
 from pellucid.evaluate.cohort.refined import pairs_of, refined
+from pellucid.report.detectors import detector_panel
 from pellucid.report.helps import helps_panels
 from pellucid.report.mask_quality import mask_quality_panel
 from pellucid.study.store import Run
@@ -45,7 +46,7 @@ def test_what_the_mask_adds_is_said_beside_what_it_adds_to_a_random_map(tmp_path
     assert found["title"] == "Does the mask help?"
     (pointing, deletion) = found["points"]
     assert pointing.startswith("pointing game ↑: masking helps 2 of 2; a random map changes by +0.")
-    assert "of those helped 1 of 2 (cam) gains more" in pointing  # saliency gains as much as the random map
+    assert "1 of the 2 that it helps (cam) gains more" in pointing  # saliency gains as much as the random map
     assert "masked, 2 of 2 are better than the masked random map" in pointing
     assert deletion.startswith("deletion auc ↓: masking helps none of 2 and costs 2 of 2")  # lower is better
     assert found["line"] == "in 2 of 4 pairs of measure and method it helps, in 1 of these more than it helps a random map; in 2 it costs."
@@ -103,3 +104,17 @@ def test_without_a_true_region_or_patients_less_is_said(tmp_path: Path):
     few = judged(tmp_path / "few", quality(3))
     assert few[0]["line"] == "no intervals to speak of." and few[0]["picture"] is None and few[0]["points"] == []
     assert mask_quality_panel(a_run(tmp_path / "none"), "t", ORDER) == []
+
+
+def test_certainty_is_set_beside_the_models_own_confidence(tmp_path: Path):
+    run = a_run(tmp_path / "r")
+    row = {"metric": "segu", "n": 60, "wrong": 20, "low": 0.7, "high": 0.9, "p": 0.001, "aurc": 0.1, "e_aurc": 0.05, "note": "", "confidence": 0.6,
+           "random": 0.5, "over_random": 0.3, "over_random_low": 0.2, "over_random_high": 0.4}  # fmt: skip
+    rows = [row | {"method": "cam", "auroc": 0.8, "over_confidence": 0.2, "over_confidence_low": 0.1, "over_confidence_high": 0.3},
+            row | {"method": "saliency", "auroc": 0.7, "over_confidence": 0.1, "over_confidence_low": -0.1, "over_confidence_high": 0.3}]  # fmt: skip
+    run.put_table("detector", "t", pd.DataFrame(rows))
+    (found,) = detector_panel(run, "t", ORDER)
+    assert found["line"].endswith("The model’s own confidence: 0.600 on the same predictions; 1 of 2 is better than it (segu, cam).")
+    numbers = dict(found["more"])["The numbers"]
+    at = numbers["head"].index("less confidence") - 1
+    assert numbers["rows"][0]["cells"][at] == {"text": "0.200", "small": "[0.100, 0.300]"}

@@ -78,11 +78,11 @@ def risk_coverage(panels: Mapping[str, Sequence[Line]]) -> Figure:
 
 
 def dice_curves(panels: Mapping[str, Sequence[Line]]) -> Figure:
-    """One panel for each measure or kind: ``y``, from 0 to 1, by the Dice of the mask; two panels in a row."""
+    """One panel for each measure or kind: ``y``, from 0 to 1, by the Dice of the mask; two or three panels in a row."""
     with house_style():
-        across = min(2, max(1, len(panels)))
+        across = min(2 if len(panels) <= 4 else 3, max(1, len(panels)))
         down = -(-len(panels) // across)
-        figure = canvas(1.9 + 3.0 * across, 0.3 + 2.3 * down)
+        figure = canvas(1.9 + (3.0 if across < 3 else 2.5) * across, 0.3 + 2.3 * down)
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         axes = list(grid.flat)
         for axis in axes[len(panels) :]:

@@ -8,9 +8,10 @@ from typing import Any
 from pellucid.report.curves import Line, risk_coverage
 from pellucid.report.judge import FEWEST, is_control, question_of
 from pellucid.report.numbers import interval, is_number, number
-from pellucid.report.pieces import Panel, count, panel, picture
+from pellucid.report.pieces import Panel, count, listed, panel, picture
 from pellucid.study.store import Run
 
+BESIDE = ("over_confidence", "over_random")
 LIT, MOST, WIDEST = 3, 3, 6  # curves in colour; panels side by side; measures in a table
 Rows = list[dict[Any, Any]]
 
@@ -44,11 +45,19 @@ def detector_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
         f"({_name(best['metric'])}, {best['method']}); {len(better)} of {len(main)} are better than chance, "
         f"{0.025 * len(main):.0f} would be by chance alone."
     )
+    if is_number(best.get("confidence")) and rarer >= FEWEST:
+        beat = [r for r in main if is_number(r.get("over_confidence_low")) and float(r["over_confidence_low"]) > 0]
+        named = f" ({listed([_called(r) for r in beat])})" if beat else ""
+        line += (
+            f" The model’s own confidence: {number(best.get('confidence'))} on the same predictions; "
+            f"{len(beat) or 'none'} of {len(main)} {'is' if len(beat) == 1 else 'are'} better than it{named}."
+        )
     notes = [
         f"The model was wrong in {number(most['wrong'])} of {count(most['n'], 'prediction')}. AUROC: how often a right "
         "prediction is more certain than a wrong one; 0.5 is chance. AURC: mean share of errors over all coverages, "
         "lower is better; excess AURC: the same less that of a perfect order. p: Mann–Whitney, not corrected for the "
-        "number of measures and methods.",
+        "number of measures and methods. Less confidence, less random: the AUROC minus that of the model’s confidence, "
+        "or of the same measure of a random map, on the same predictions, with the paired interval.",
         *notes,
     ]
     methods = [m for m in order if m in set(table["method"])]
@@ -75,10 +84,12 @@ def _numbers(rows: Rows, methods: Sequence[str]) -> dict[str, Any]:
         {"name": method, "control": is_control(method), "cells": [
             {"text": _name(r["metric"]), "small": ""},
             *({"text": number(r.get(k)), "small": ""} for k in ("auroc", "p", "aurc", "e_aurc")),
+            *({"text": number(r.get(k)), "small": interval(r.get(f"{k}_low"), r.get(f"{k}_high"))} for k in BESIDE),
             {"text": f"{number(r.get('wrong'))} of {number(r.get('n'))}", "small": ""}]}
         for method in methods for r in rows if str(r["method"]) == method
     ]  # fmt: skip
-    return {"head": ["method", "measure", "AUROC", "p", "AURC", "excess AURC", "wrong"], "rows": shown}
+    head = ["method", "measure", "AUROC", "p", "AURC", "excess AURC", "less confidence", "less random", "wrong"]
+    return {"head": head, "rows": shown}
 
 
 def _curves(run: Run, task: str, known: Rows, names: Sequence[str]) -> dict[str, str] | None:
@@ -104,6 +115,10 @@ def _curves(run: Run, task: str, known: Rows, names: Sequence[str]) -> dict[str,
     if not panels:
         return None
     return picture(risk_coverage(panels), "Share of errors by share of cases kept: " + "; ".join(said))
+
+
+def _called(r: dict[Any, Any]) -> str:
+    return f"{_name(r['metric'])}, {r['method']}"
 
 
 def _name(metric: Any) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from pellucid.report.charts import Bar
 from pellucid.report.dots import level_dots
 from pellucid.report.judge import FEWEST, RANKED, question_of
-from pellucid.report.numbers import interval, is_number, number
+from pellucid.report.numbers import interval, is_number, number, p_value
 from pellucid.report.pieces import Panel, count, panel, picture
 from pellucid.report.score_tables import ARROWS
 from pellucid.study.store import Run
@@ -66,7 +66,7 @@ def _panel(by: str, own: pd.DataFrame, order: Sequence[str], metrics: dict[str, 
         figure = picture(
             level_dots(bars, controls=_controls(own), lines=line_at, line_name="random, masked"), alt
         )
-    tables = [_table(rows, part, methods) for part in (names[k : k + 4] for k in range(0, len(names), 4))]
+    tables = [_table(rows, part, methods) for part in (names[k : k + 2] for k in range(0, len(names), 2))]
     title = "Does the mask help?" if by == "segx" else f"Does refining help? {by}"
     return panel(title, line, points=said, picture=figure, notes=notes, table=tables[0] if tables else None,
                  more=[("More measures", t) for t in tables[1:]])  # fmt: skip
@@ -118,11 +118,21 @@ def _sentence(own: pd.DataFrame, metric: str) -> str:
         parts.append(f"a random map changes by {_signed(r['difference'])} {ends}")
         if len(helped):
             beyond = methods[methods["word"] == HELPS]
-            parts.append(f"of those helped {_of(beyond, helped)} {'gains' if len(beyond) == 1 else 'gain'} more")
+            parts.append(_more(beyond, helped))
         fair = methods[methods["fair"] == "better"]
         are = "is" if len(fair) == 1 else "are"
         parts.append(f"masked, {_of(fair, methods)} {are} better than the masked random map")
     return f"{head}: " + "; ".join(parts) + "."
+
+
+def _more(beyond: pd.DataFrame, helped: pd.DataFrame) -> str:
+    if len(helped) == 1:
+        return "the one helped gains " + ("more" if len(beyond) else "no more than that")
+    if len(beyond) == len(helped):
+        return f"all {len(helped)} that it helps gain more"
+    who = f"{len(beyond)} of the {len(helped)}" if len(beyond) else "none"
+    named = f" ({', '.join(beyond['method'])})" if 0 < len(beyond) <= 3 else ""
+    return f"{who} that it helps{named} {'gain' if len(beyond) > 1 else 'gains'} more"
 
 
 def _of(some: pd.DataFrame, all_: pd.DataFrame) -> str:
@@ -166,7 +176,7 @@ def _table(rows: dict[tuple[str, str], Any], names: Sequence[str], methods: Sequ
 
 def _small(r: dict[str, Any], word: str) -> str:
     parts = [interval(r.get("difference_low"), r.get("difference_high"))]
-    parts.append(f"p {number(r['p'])}" if is_number(r.get("p")) else "")
+    parts.append(p_value(r["p"]) if is_number(r.get("p")) else "")
     parts.append("helps no more than random" if word == NO_MORE else word)
     return ", ".join(p for p in parts if p)
 

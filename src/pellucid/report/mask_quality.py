@@ -44,7 +44,8 @@ def mask_quality_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]
     notes = [
         f"The mask was made worse by {', '.join(kinds)}. Every point is the mean over the cases that have a mask of "
         f"about that Dice with {reference[0]}, with a 95 % bootstrap interval over patients, from five patients on. "
-        "Salient places are chosen as SegX does. The random map shows how much of a curve is the mask’s doing.",
+        "Salient places are chosen as SegX does. The random map shows how much of a curve is the mask’s doing. Two "
+        "points of a curve are of different masks, and may be of different cases, so that it need not rise steadily.",
         *([reference[1]] if reference[1] else []),
     ]
     more = [("The numbers by kind", _table(worse, [k for k in known if k == "top_iou"], methods, kinds))]

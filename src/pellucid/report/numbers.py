@@ -47,6 +47,11 @@ def interval(low: Any, high: Any) -> str:
     return f"[{number(low)}, {number(high)}]" if is_number(low) and is_number(high) else ""
 
 
+def p_value(p: float) -> str:
+    """``p 0.012``, ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p {number(float(p))}"
+
+
 def percent(part: float, whole: float) -> str:
     """A share in whole per cent."""
     return f"{100 * part / whole:.0f} %" if whole else DASH
