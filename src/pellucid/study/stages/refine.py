@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
 from pellucid.refine.make import as_refiner
 from pellucid.study.context import Context
 from pellucid.study.stages.explain import cost_rows, verdict_rows
@@ -22,13 +25,13 @@ def run(context: Context) -> None:
         for case_id in batch:
             case = context.run.case(context.task, case_id)
             soft = context.run.soft(context.task, case_id)
-            # A stage that was interrupted starts from what the methods made.
-            maps = [a for a in context.run.attributions(context.task, case_id) if a.refinement is None]
-            _note(context, case_id, maps)  # of a case that cannot be refined these stay
+            stored = context.run.attributions(context.task, case_id)
+            # A stage that was interrupted, or is done again, starts from what the methods made.
+            maps = [a for a in stored if a.refinement is None]
+            _keep(context, case, maps, soft, whole=len(maps) < len(stored))  # these stay if it cannot be refined
             for refiner in refiners:
                 maps += refiner.refine([a for a in maps if refiner.takes(a)], case, soft=soft, limits=limits)
-            context.run.put_maps(context.task, case, maps, context.run.prediction(context.task, case_id), soft)
-            _note(context, case_id, maps)
+            _keep(context, case, maps, soft)
 
     cases = [[c] for c in context.run.cases(context.task)]
     context.batches("refine", cases, lambda b: b, do, lambda b: [b])
@@ -36,6 +39,12 @@ def run(context: Context) -> None:
         context.run.merge(table, context.task)
 
 
-def _note(context: Context, case_id: str, maps: Sequence[Attribution]) -> None:
-    context.run.put_part("verdicts", context.task, case_id, verdict_rows(maps))
-    context.run.put_part("costs", context.task, case_id, cost_rows(maps))
+def _keep(
+    context: Context, case: Case, maps: Sequence[Attribution], soft: Mapping[str, Tensor], *, whole: bool = True
+) -> None:
+    """Write a case's rows, and (``whole``) its maps."""
+    run, task = context.run, context.task
+    if whole:
+        run.put_maps(task, case, maps, run.prediction(task, case.id), soft)
+    run.put_part("verdicts", task, case.id, verdict_rows(maps))
+    run.put_part("costs", task, case.id, cost_rows(maps))
