@@ -86,6 +86,7 @@ def test_scores_are_those_of_the_right_map(done: Run) -> None:
     assert costs["segx(saliency)"] == costs["saliency"]
     verdicts = done.table("verdicts", TASK)
     assert set(verdicts.loc[verdicts["check"] == "inside", "method"]) == {*(f"segx({m})" for m in PLAIN), "wide(saliency)"}
+    assert set(done.table("agreement", TASK)[["a", "b"]].to_numpy().ravel()) == set(PLAIN)  # one mask makes maps agree
     regions = done.table("regions", TASK)
     assert len(regions) and not regions["method"].str.contains("segx").any()  # a mask decides where those lie
 

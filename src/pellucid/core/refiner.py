@@ -101,6 +101,11 @@ def refined_again(made: Sequence[Attribution], like: Attribution) -> list[Attrib
     return REFINERS[str(like.refinement["refiner"])].again(made, like)
 
 
+def is_masked(a: Attribution) -> bool:
+    """Whether a mask has decided where the map may lie; the maps before it are in ``refinement["unmasked"]``."""
+    return a.refinement is not None and "unmasked" in a.refinement
+
+
 def base_of(method: str) -> str:
     """The method within the name of a refined map.
 

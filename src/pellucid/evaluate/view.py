@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.metric import Metric, Score
+from pellucid.core.refiner import is_masked
 from pellucid.evaluate import maths
 from pellucid.evaluate.shared.curves import Curves
 from pellucid.evaluate.shared.levels import Levels, levels
@@ -49,15 +50,12 @@ class View:
     def attribution(self) -> Attribution:
         """The map."""
         a = self.evidence.maps[self.place]
-        if self.whole and a.refinement is not None and "unmasked" in a.refinement:
-            return a.replace(maps=dict(a.refinement["unmasked"]))
-        return a
+        return a.replace(maps=dict((a.refinement or {})["unmasked"])) if self.whole and is_masked(a) else a
 
     @cached_property
     def unmasked(self) -> View:
         """The same map before a mask hid a part of it; itself if none did."""
-        a = self.attribution
-        if self.whole or a.refinement is None or "unmasked" not in a.refinement:
+        if self.whole or not is_masked(self.attribution):
             return self
         return View(self.evidence, self.place, self.region_name, whole=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.core.refiner import is_refined
 from pellucid.report.judge import is_control
 from pellucid.report.matrix import agreement_matrix, clustered
 from pellucid.report.numbers import is_number, number
@@ -31,7 +30,6 @@ def agreement_panel(run: Run, task: str) -> list[Panel]:
         (float(rho[i, j]), shown[i], shown[j])
         for i in range(len(shown)) for j in range(i)
         if np.isfinite(rho[i, j]) and not any(is_control(shown[k]) for k in (i, j))
-        and not all(is_refined(shown[k]) for k in (i, j))  # what is seen through one mask agrees because of it
     ]  # fmt: skip
     line = "no two methods could be compared."
     if pairs:
@@ -46,7 +44,6 @@ def agreement_panel(run: Run, task: str) -> list[Panel]:
         f"Mean over {count(cases, 'case')} of the rank correlation of what two maps of the same case mark as speaking "
         "for the output. Methods that agree are neighbours. Agreement is no proof: methods that are computed alike "
         "agree also where they are wrong."
-        + (" Maps that were seen through the same mask agree because of it." if any(map(is_refined, names)) else "")
     )
     shown_as = picture(agreement_matrix(shown, rho, controls=[m for m in shown if is_control(m)]), alt, colours=255)
     return [panel("Do the methods agree?", line, picture=shown_as, notes=[note])]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pellucid.aggregate.regions import region_table
-from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
+from pellucid.core.refiner import is_masked
 from pellucid.study.context import Context
 
 
@@ -27,7 +27,7 @@ def run(context: Context) -> None:
             rows = [
                 {"case": case_id, "method": a.method, "target_index": int(a.target["index"]),
                  "target": a.target["label"], **row}
-                for a in context.run.attributions(context.task, case_id) if a.images and masks and not _cut(a)
+                for a in context.run.attributions(context.task, case_id) if a.images and masks and not is_masked(a)
                 for row in region_table(a, masks)
             ]  # fmt: skip
             context.run.put_part("regions", context.task, case_id, pd.DataFrame(rows))
@@ -35,11 +35,6 @@ def run(context: Context) -> None:
     cases = [[c] for c in context.run.cases(context.task)]
     context.batches("aggregate", cases, lambda b: b, do, lambda b: [b])
     context.run.merge("regions", context.task)
-
-
-def _cut(a: Attribution) -> bool:
-    """Whether a mask has decided where the map may lie."""
-    return a.refinement is not None and "unmasked" in a.refinement
 
 
 def _masks(context: Context, case: Case, names: Sequence[str]) -> dict[str, Tensor]:
