@@ -178,7 +178,7 @@ def _serve(line: Connection, folder: str, recipe: dict[str, Any], task: str, bas
 
             line.send(("end", train_trial(context, job.params, job.folder, report)))
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        return
+        os._exit(0)  # the state is written; to take the libraries down in order would take seconds
     except PellucidError as error:
         line.send(("fault", error))
     except Exception:  # a bug of ours, told in the parent with the place where it happened
