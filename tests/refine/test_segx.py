@@ -16,6 +16,7 @@ from pellucid.core.case import Case
 from pellucid.core.verdict import Verdict
 from pellucid.errors import InputError, UsageError
 from pellucid.evaluate.run import as_metric
+from pellucid.io.maps import load_maps
 from pellucid.refine.make import as_refiner
 from pellucid.refine.mask import as_mask, widened
 from reference import segx as literal
@@ -321,3 +322,14 @@ def test_as_mask_keeps_what_it_is_given():
     mask = torch.eye(4) > 0
     assert torch.equal(as_mask(mask, where="case c"), mask)
     assert as_mask(mask, where="case c", soft=True).dtype == torch.float32
+
+
+def test_a_file_of_a_masked_map_says_what_the_mask_hides(tmp_path):
+    case = case_of((8, 8))
+    s = pc.segx(made(case), "lesion", case=case)
+    (path,) = s.save(tmp_path / f"{s.method}.npz")
+    back = load_maps(path)
+    assert back.method == "segx(made)" and torch.equal(back.maps["x"], s.maps["x"])
+    said = back.provenance["refinement"]
+    assert said["discarded_mass"] == s.refinement["discarded_mass"] and said["region"] == "lesion"
+    assert said["options"]["top"] == 0.05 and not {"mask", "top", "unmasked"} & set(said)

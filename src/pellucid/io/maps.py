@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def _save_npz(attribution: Attribution, path: Path) -> Path:
         "target": dict(attribution.target), "score": attribution.score, "flags": list(attribution.flags),
         "notes": dict(attribution.notes), "provenance": dict(attribution.provenance),
     }  # fmt: skip
+    if attribution.refinement is not None:
+        head["refinement"] = _words(attribution.refinement)
     arrays["provenance"] = np.array(json.dumps(head, default=_plain, sort_keys=True))
     if attribution.spacing is not None:
         arrays["spacing"] = np.asarray(attribution.spacing, np.float64)
@@ -114,6 +117,15 @@ def _save_npz(attribution: Attribution, path: Path) -> Path:
     with atomic(path) as temporary:
         np.savez_compressed(temporary, **arrays)
     return path
+
+
+def _words(refinement: Mapping[str, Any]) -> dict[str, Any]:
+    """What a refinement did, such as how much a mask hides; its masks and maps are left out."""
+    return {k: v for k, v in refinement.items() if not _holds_maps(v)}
+
+
+def _holds_maps(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, Mapping) and any(map(_holds_maps, value.values())))
 
 
 def _plain(value: Any) -> Any:
