@@ -204,7 +204,7 @@ def test_each_finding_of_a_case_is_a_prediction_of_its_own():
 
 def test_a_measure_is_set_beside_the_models_confidence_and_a_random_map_by_the_same_draws():
     scores, correct, confidence = findings()
-    found = detect(scores, correct, confidence=confidence, n_boot=300, seed=5).detector.set_index("method")
+    found = detect(scores, correct, confidence=confidence, n_boot=60, seed=5).detector.set_index("method")
     a, random = found.loc["a"], found.loc["random"]
     for rival, theirs in (("confidence", a.confidence), ("random", random.auroc)):
         assert a[rival] == pytest.approx(theirs) and a[f"over_{rival}"] == pytest.approx(a.auroc - theirs)
@@ -217,7 +217,7 @@ def test_a_measure_is_set_beside_the_models_confidence_and_a_random_map_by_the_s
     sure = np.array([confidence[c, t] for c, t in zip(own.case, own.target_index)])
     names = sorted(own.group.unique())
     gaps = []
-    for counts in np.random.default_rng(5).multinomial(len(names), [1 / len(names)] * len(names), 300):
+    for counts in np.random.default_rng(5).multinomial(len(names), [1 / len(names)] * len(names), 60):
         rows = [i for k, g in zip(counts, names) for _ in range(k) for i in own.index[own.group == g]]
         gaps.append(roc_auc_score(truth[rows], own.value[rows]) - roc_auc_score(truth[rows], sure[rows]))
     assert (a.over_confidence_low, a.over_confidence_high) == pytest.approx(np.quantile(gaps, [0.025, 0.975]))
