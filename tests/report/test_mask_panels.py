@@ -114,7 +114,7 @@ def test_certainty_is_set_beside_the_models_own_confidence(tmp_path: Path):
             row | {"method": "saliency", "auroc": 0.7, "over_confidence": 0.1, "over_confidence_low": -0.1, "over_confidence_high": 0.3}]  # fmt: skip
     run.put_table("detector", "t", pd.DataFrame(rows))
     (found,) = detector_panel(run, "t", ORDER)
-    assert found["line"].endswith("The model’s own confidence: 0.600 on the same predictions; 1 of 2 is better than it (segu, cam).")
+    assert found["line"].endswith("The model’s own confidence: 0.600 on the same predictions; 1 of 2 is better than it (segu of cam).")
     numbers = dict(found["more"])["The numbers"]
     at = numbers["head"].index("less confidence") - 1
     assert numbers["rows"][0]["cells"][at] == {"text": "0.200", "small": "[0.100, 0.300]"}

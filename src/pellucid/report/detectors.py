@@ -118,7 +118,7 @@ def _curves(run: Run, task: str, known: Rows, names: Sequence[str]) -> dict[str,
 
 
 def _called(r: dict[Any, Any]) -> str:
-    return f"{_name(r['metric'])}, {r['method']}"
+    return f"{_name(r['metric'])} of {r['method']}"
 
 
 def _name(metric: Any) -> str:
