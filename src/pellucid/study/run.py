@@ -20,7 +20,7 @@ from pellucid.errors import UsageError, nearest
 from pellucid.explain.make import versions
 from pellucid.study.context import LOG, Context
 from pellucid.study.recipe import STAGES as ORDER
-from pellucid.study.recipe import Recipe, load_recipe
+from pellucid.study.recipe import Recipe, Work, load_recipe
 from pellucid.study.search_best import as_trained, use_best
 from pellucid.study.stages import MAKES, STAGES
 from pellucid.study.store import Run
@@ -99,7 +99,12 @@ def do_stage(context: Context, stage: str, *, again: bool = False) -> None:
     ledger, task = context.run.ledger, context.task
     if again:
         context.run.forget(task, stage, MAKES.get(stage, ()))
+        if stage == "explain":  # new maps take the place of all that were there, the refined ones among them
+            ledger.forget(task, "refine")
     if ledger.state(task, stage) == "done":
+        return
+    if not _wanted(context.work, stage):
+        ledger.record(task, stage, "*", "done")
         return
     start = perf_counter()
     STAGES[stage](context)
@@ -107,6 +112,14 @@ def do_stage(context: Context, stage: str, *, again: bool = False) -> None:
     ledger.record(task, stage, "*", "done", seconds=seconds)
     LOG.info("%s, %s: done in %.1f s", task, stage, seconds)
     context.console.print(f"[green]✓[/] {task}: {stage} [dim]{seconds:.1f} s[/]", highlight=False)
+
+
+def _wanted(work: Work, stage: str) -> bool:
+    """Whether the recipe asks anything of a stage."""
+    asked = {"refine": work.refine, "aggregate": work.regions, "analyse": work.analysis}
+    if stage in ("explain", "refine", "evaluate", "aggregate", "analyse") and work.explain is None:
+        return False
+    return bool(asked.get(stage, True))
 
 
 def open_run(recipe: Recipe, folder: Path, *, resume: bool, fresh: bool) -> Run:
