@@ -237,6 +237,8 @@ def test_words_in_the_cells_are_those_that_the_code_knows():
         return {w for w in code(cell) if w.isidentifier()}
 
     assert words("`train`", "augment") == set(AUGMENTATIONS)
+    described = by_name(tables(section("docs/howto-recipe.md", "Augmentation"))[0], "name")
+    assert set(described) == set(AUGMENTATIONS)
     assert words("`train`", "loss") == {name for names in BY_TASK.values() for name in names}
     assert words("`data`", "zones") == set(ZONES)
     assert words("`evaluate`", "thresholds") == set(Thresholds.__dataclass_fields__)
