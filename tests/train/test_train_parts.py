@@ -126,7 +126,7 @@ def test_class_weights():
     np.testing.assert_allclose(class_weights(y, activation="softmax", classes=3), want, rtol=1e-6)
     labels = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]])
     assert class_weights(labels, activation="sigmoid", classes=2).tolist() == [3.0, pytest.approx(1 / 3)]
-    with pytest.raises(UsageError, match=r"no training case of class \[2\]"):
+    with pytest.raises(UsageError, match="no training case of class 2;"):
         class_weights(y[:4], activation="softmax", classes=3)
 
 

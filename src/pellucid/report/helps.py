@@ -66,10 +66,11 @@ def _panel(by: str, own: pd.DataFrame, order: Sequence[str], metrics: dict[str, 
         figure = picture(
             level_dots(bars, controls=_controls(own), lines=line_at, line_name="random, masked"), alt
         )
-    tables = [_table(rows, part, methods) for part in (names[k : k + 2] for k in range(0, len(names), 2))]
+    parts = [names[k : k + 2] for k in range(0, len(names), 2)]
+    tables = [_table(rows, part, methods) for part in parts]
     title = "Does the mask help?" if by == "segx" else f"Does refining help? {by}"
     return panel(title, line, points=said, picture=figure, notes=notes, table=tables[0] if tables else None,
-                 more=[("More measures", t) for t in tables[1:]])  # fmt: skip
+                 more=[(" and ".join(p).replace("_", " "), t) for p, t in zip(parts[1:], tables[1:])])  # fmt: skip
 
 
 def _measures(own: pd.DataFrame, metrics: dict[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ from pellucid.report.scrambled import layers_panel
 from pellucid.report.search import search_panel
 from pellucid.report.strata import strata_panels
 from pellucid.report.tables import cost_rows, data_rows, failures, glossary, patients_shared, performance_tables
+from pellucid.study.recipe import ABOVE
 from pellucid.study.store import Run, write_text
 
 MEASURES = 3  # of faithfulness beside the verdict; the others are further down
@@ -90,6 +91,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "title": recipe.get("title") or task,
         "question": recipe.get("question", ""),
         "asked": _asked(recipe),
+        "explains": bool(recipe["explain"]),
         "line": _line(run, task, recipe),
         "judged": [_judged(j, comparison, metrics) for j in judged],
         "order": order,
@@ -146,8 +148,7 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Data", ", ".join([data["dataset"], *(f"{k}: {v['dataset']}" for k, v in also.items())])),
         ("Explained", f"{targets} (cases: {explain['cases']})" if explain else "nothing: it serves other tasks"),
-        ("Compared with", evaluate.get("region") or "the region “lesion”, where a case has it"),
-    ]
+    ] + ([("Compared with", _region(evaluate.get("region")))] if explain else [])
 
 
 def _line(run: Run, task: str, recipe: dict[str, Any]) -> str:
@@ -239,8 +240,16 @@ def _name(method: Any) -> str:
     return method if isinstance(method, str) else str(next(iter(method)))
 
 
+def _region(name: str | None) -> str:
+    """What plausibility compares with, in words."""
+    known = {"target": "the region that is called as the explained class", "truth": "the true mask"}
+    return known.get(str(name), f"the region “{name or 'lesion'}”, where a case has it")
+
+
 def _target(target: Any) -> str:
     """A target of the recipe in words: ``heart``, or ``heart (truth, mean)``."""
+    if target == ABOVE:
+        return "every class above its threshold"
     if not isinstance(target, Mapping):
         return str(target)
     what = str(target.get("k", target.get("i", "predicted")))

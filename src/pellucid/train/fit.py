@@ -204,7 +204,9 @@ def fit(
         rare = None
         if balance is not None:
             truths = torch.stack(train[TRUTH])
-            rare = class_weights(truths, activation=predictor.activation, classes=len(predictor.classes))
+            rare = class_weights(
+                truths, activation=predictor.activation, classes=len(predictor.classes), names=predictor.classes
+            )
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
         if state.weights:
             _load(module, state.weights, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,7 +81,7 @@ def check_loss(
     return found, dict(options or {})
 
 
-def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
+def class_weights(truth: Tensor, *, activation: str, classes: int, names: Sequence[str] = ()) -> Tensor:
     """Weights that give every class the same say, from the training truths alone.
 
     Softmax: ``N / (K · n_k)``, as scikit-learn's "balanced". Sigmoid: negatives over positives.
@@ -91,8 +91,10 @@ def class_weights(truth: Tensor, *, activation: str, classes: int) -> Tensor:
     """
     count = torch.bincount(truth, minlength=classes).float() if activation == "softmax" else truth.sum(0)
     if (count == 0).any():
-        empty = [int(k) for k in (count == 0).nonzero().flatten()]
-        raise UsageError(f"balance: no training case of class {empty}; drop the class, or leave balance out")
+        empty = [names[k] if names else str(k) for k in (count == 0).nonzero().flatten().tolist()]
+        raise UsageError(
+            f"balance: no training case of class {', '.join(empty)}; drop the class, or leave balance out"
+        )
     return len(truth) / (classes * count) if activation == "softmax" else (len(truth) - count) / count
 
 
