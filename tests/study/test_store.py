@@ -168,3 +168,29 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 def test_unknown_case(run: Run) -> None:
     with pytest.raises(UsageError, match="no maps of case 'zz'"):
         run.case("t", "zz")
+
+
+def test_the_verdicts_are_read_once_for_all_cases_and_anew_when_they_change(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [volume(f"p{i}") for i in range(3)]
+    for case in cases:
+        maps = [attribution(case), attribution(case, index=0)]
+        run.put_maps("t", case, maps)
+        run.put_part("verdicts", "t", case.id, verdict_rows(maps))
+    run.merge("verdicts", "t")
+    reads: list[str] = []
+    real = pd.read_parquet
+
+    def counted(path: Path) -> pd.DataFrame:
+        reads.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(pd, "read_parquet", counted)
+    assert [len(run.attributions("t", c.id)[0].checks) for c in cases] == [2, 2, 2]
+    assert reads == ["verdicts.parquet"]
+    assert [run.explained("t", c.id) for c in cases] == [{0, 1}] * 3
+    assert torch.equal(run.regions("t", "p0")["lesion"], cases[0].regions["lesion"])
+    assert reads == ["verdicts.parquet"]
+    run.put_table("verdicts", "t", verdict_rows([attribution(cases[0])]).head(1))
+    assert [len(run.attributions("t", c.id)[0].checks) for c in cases] == [1, 0, 0]

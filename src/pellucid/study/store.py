@@ -85,6 +85,7 @@ class Run:
             raise InputError(f"{path} has format {info.get('format')}, this version reads {FORMAT}")
         self.info: dict[str, Any] = info
         self.ledger = Ledger(self.folder / "ledger.sqlite")
+        self._verdicts: tuple[Any, pd.DataFrame, Mapping[Any, Any]] | None = None
 
     @staticmethod
     def create(folder: str | Path, info: Mapping[str, Any]) -> Run:
@@ -213,7 +214,7 @@ class Run:
         return Case(
             id=case_id,
             inputs={k: torch.as_tensor(group[f"inputs/{quote(k, safe='')}"][:]) for k in attrs["inputs"]},
-            regions={k: torch.as_tensor(group[f"regions/{quote(k, safe='')}"][:]) for k in attrs["regions"]},
+            regions=self.regions(task, case_id),
             truth=torch.as_tensor(group["truth"][:]) if "truth" in group else attrs.get("truth"),
             spacing=tuple(attrs["spacing"]) if attrs.get("spacing") else None,
             geometry=None if geometry is None else _geometry(geometry),
@@ -224,6 +225,11 @@ class Run:
         """The model's output of a case: probabilities, scores, or a label map."""
         group = self._group(task, case_id)
         return torch.as_tensor(group["prediction"][:]) if "prediction" in group else None
+
+    def regions(self, task: str, case_id: str) -> dict[str, Tensor]:
+        """The regions of a case as it was explained, those that a model predicted among them."""
+        group = self._group(task, case_id)
+        return {k: torch.as_tensor(group[f"regions/{quote(k, safe='')}"][:]) for k in group.attrs["regions"]}
 
     def soft(self, task: str, case_id: str) -> dict[str, Tensor]:
         """The probabilities ``(*spatial)`` of the regions of a case that a model predicted, by name."""
@@ -237,8 +243,7 @@ class Run:
         group = self._group(task, case_id)
         if "maps" not in group:
             return []
-        verdicts = self.table("verdicts", task)
-        mine = verdicts[verdicts["case"] == case_id] if len(verdicts) else verdicts
+        mine = self._verdicts_of(task, case_id)
         geometry = dict(group.attrs).get("geometry")
         found: list[Attribution] = []
         for place in sorted(group["maps"].group_keys(), key=int):
@@ -267,6 +272,23 @@ class Run:
                 )
             )
         return found
+
+    def explained(self, task: str, case_id: str) -> set[int]:
+        """What the maps of a case are of, by its index; no map is read."""
+        group = self._group(task, case_id)
+        places = group["maps"].group_keys() if "maps" in group else ()
+        return {int(group[f"maps/{place}"].attrs["target"]["index"]) for place in places}
+
+    def _verdicts_of(self, task: str, case_id: str) -> pd.DataFrame:
+        """A case's rows of the verdicts; the table is read again only when it was written anew, not for every case."""
+        path = self.folder / "verdicts.parquet"
+        status = path.stat() if path.is_file() else None
+        stamp = (task, None if status is None else (status.st_ino, status.st_mtime_ns, status.st_size))
+        if self._verdicts is None or self._verdicts[0] != stamp:
+            table = self.table("verdicts", task)
+            self._verdicts = (stamp, table, table.groupby("case").indices if len(table) else {})
+        _, table, places = self._verdicts
+        return table.iloc[places.get(case_id, [])]
 
     def _case_folder(self, task: str, case_id: str) -> Path:
         return self.folder / "maps.zarr" / quote(task, safe="") / quote(case_id, safe="")

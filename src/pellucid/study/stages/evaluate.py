@@ -13,7 +13,6 @@ from pellucid.evaluate import verdicts
 from pellucid.evaluate.cohort.agreement import agreement_rows
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.study.context import Context
-from pellucid.study.segment import segmented
 from pellucid.study.stages import compare, findings
 from pellucid.study.stages.explain import background, chosen, verdict_rows
 from pellucid.study.stages.peers import cohort
@@ -29,7 +28,10 @@ def run(context: Context) -> None:
     usual = background(context)
     other = context.shuffled  # read at once: a folder that holds no model is no fault of a case
     ready = set(context.run.cases(context.task))
-    cases = [[c] for c in segmented(context, [c for c in chosen(context) if c.id in ready])[0]]
+    # With the regions that the maps were made with, so that no segmentation is run again, or comes out otherwise.
+    cases = [
+        [c.replace(regions=context.run.regions(context.task, c.id))] for c in chosen(context) if c.id in ready
+    ]
     peers = cache(lambda: cohort(context, metrics, [c.id for batch in cases for c in batch]))
 
     def do(batch: Sequence[Case]) -> None:

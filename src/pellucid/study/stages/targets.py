@@ -64,7 +64,7 @@ def outcomes(context: Context, cases: Sequence[Case]) -> pd.DataFrame:
         if stored is None:
             continue
         values = stored.double()
-        mapped = {int(a.target["index"]) for a in context.run.attributions(context.task, case.id)}
+        mapped = context.run.explained(context.task, case.id)
         for k, value in enumerate(values.tolist()):
             said = above(p, values, k) if by_threshold else int(values.argmax()) == k
             truth = _truth(case, k, len(values))
