@@ -27,7 +27,9 @@ def test_cases_have_class_lesion_group_and_what_is_known(root):
     assert [c.id for c in cases] == [f"ISIC_{24306 + k:07d}" for k in range(14)]
     assert [CLASSES[c.truth] for c in cases][:5] == ["akiec", "bcc", "bcc", "bkl", "df"]
     assert cases[1].group == cases[2].group != cases[3].group
-    assert dict(cases[0].meta) == {"age": 75.0, "sex": "male", "localization": "back", "dx_type": "histo", "class": "akiec"}
+    assert dict(cases[0].meta) == {
+        "age": 75.0, "sex": "male", "localization": "back", "dx_type": "histo", "class": "akiec", "group_is": "lesion",
+    }  # fmt: skip
     assert cases[0].inputs["image"].shape == (3, 32, 32)
     assert cases[0].regions["lesion"].dtype == torch.bool
     assert cases.failed == []

@@ -105,6 +105,7 @@ def _there(below: Below, name: str, what: str) -> Path:
 def _meta(row: Mapping[Any, Any]) -> dict[str, Any]:
     known = {k: row[k] for k in ("age", "sex", "localization", "dx_type") if k in row and row[k] == row[k]}
     known |= {"class": row["dx"]} if row["dx"] else {}
+    known["group_is"] = "lesion"
     if "age" in known:
         known["age"] = float(known["age"]) if isinstance(known["age"], int | float) else str(known["age"])
     return known

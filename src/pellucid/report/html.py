@@ -29,7 +29,15 @@ from pellucid.report.score_tables import ARROWS, region_tables, score_tables, ve
 from pellucid.report.scrambled import layers_panel
 from pellucid.report.search import search_panel
 from pellucid.report.strata import strata_panels
-from pellucid.report.tables import cost_rows, data_rows, failures, glossary, patients_shared, performance_tables
+from pellucid.report.tables import (
+    cost_rows,
+    data_rows,
+    failures,
+    glossary,
+    grouped_by,
+    patients_shared,
+    performance_tables,
+)
 from pellucid.study.recipe import ABOVE
 from pellucid.study.store import Run, write_text
 
@@ -99,7 +107,8 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "further": max(0, len(deciding([m for m, _ in faithful(comparison, metrics)], metrics)) - MEASURES),
         "findings": found,
         "stands_out": [f for f in found if f["found"]],
-        "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0},
+        "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0,
+                 "unit": grouped_by(run, task)},
         "failures": failures(run, task),
         "search": search_panel(run, task),
         "performance": performance_tables(run, task),

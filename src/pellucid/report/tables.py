@@ -30,7 +30,14 @@ def data_rows(run: Run, task: str) -> tuple[list[str], list[list[str]]]:
     for part, own in table.groupby("part", sort=False):
         patients = own["group"].nunique() if "group" in own else None
         rows.append([str(part), number(len(own)), number(patients), _truth(own["truth"], model)])
-    return ["part", "cases", "patients", kind], rows
+    return ["part", "cases", f"{grouped_by(run, task)}s", kind], rows
+
+
+def grouped_by(run: Run, task: str) -> str:
+    """What a group of cases is: ``patient``, or what the data set says that it knows in his place."""
+    table = run.table("data", task)
+    told = table["meta_group_is"].dropna().unique().tolist() if "meta_group_is" in table else []
+    return str(told[0]) if len(told) == 1 else "patient"
 
 
 def patients_shared(run: Run, task: str) -> int:

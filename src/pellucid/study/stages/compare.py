@@ -85,5 +85,5 @@ def detectors(
 
 def with_meta(facts: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     """The facts with the ``meta_…`` columns of the table of cases."""
-    columns = [c for c in data if str(c).startswith("meta_")]
+    columns = [c for c in data if str(c).startswith("meta_") and c != "meta_group_is"]
     return facts.merge(data[["case", *columns]].drop_duplicates("case"), on="case", how="left") if columns else facts
