@@ -28,8 +28,10 @@ from pellucid.errors import InputError, UsageError
 from pellucid.report import build_report, write_search_figures
 from pellucid.study import search_study
 from pellucid.study.context import Context
+from pellucid.study.recipe import Segment
 from pellucid.study.run import open_run, run_recipe
 from pellucid.study.search import open_study, search_recipe
+from pellucid.study.search_best import use_best
 from pellucid.study.search_study import Study, alone
 from pellucid.study.search_trial import Outcome
 from pellucid.study.search_workers import Job, Processes
@@ -375,6 +377,23 @@ def test_train_takes_the_best_and_the_run_keeps_it(grid: Run, tmp_path: Path) ->
     assert f"trained with the settings of trial {kept['trial']}" in page
     with pytest.raises(UsageError, match="--fresh removes the search"):
         run_recipe(small(GRID), folder, fresh=True, best=True, **how)
+
+
+def test_maps_of_the_model_before_are_made_again(grid: Run, tmp_path: Path) -> None:
+    run = Run(copy(grid, tmp_path / "run"))
+    (work,) = small(GRID).tasks
+    segmented = work.model_copy(update={"name": "b", "segment": {"x": Segment(task=TASK)}, "search": None})
+    works = [work, segmented, work.model_copy(update={"name": "c", "search": None})]
+    for task in (TASK, "b", "c"):
+        for stage in ("train", "explain", "evaluate"):
+            run.ledger.record(task, stage, "*", "done")
+    with pytest.raises(UsageError, match="is trained already"):
+        use_best(run, works, again=False)
+    use_best(run, works, again=True)
+    rows = run.ledger.rows()
+    left = set(zip(rows["task"], rows["stage"])) - {(TASK, "data")}
+    assert left == {(TASK, "train"), ("b", "train"), *(("c", s) for s in ("train", "explain", "evaluate"))}
+    use_best(run, works, again=False)  # nothing has changed since
 
 
 def test_no_complete_trial_is_no_best(tmp_path: Path) -> None:

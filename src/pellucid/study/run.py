@@ -70,7 +70,7 @@ def run_recipe(
     with logged(run.folder / "run.log"):
         LOG.info("recipe %s (%s), seed %s", recipe.name, recipe.hash(), recipe.seed)
         if best:
-            use_best(run, recipe.tasks, again="train" in only)
+            use_best(run, recipe.tasks, again="train" in only and not resume)
         for work in recipe.tasks:
             context = Context(run, recipe, as_trained(run, work), base, console, quiet, resume=resume or bool(only))
             for stage in ORDER:

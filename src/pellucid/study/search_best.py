@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Sequence
 
 from pellucid.errors import UsageError
+from pellucid.study.recipe import STAGES as ORDER
 from pellucid.study.recipe import Work
 from pellucid.study.search_space import applied
+from pellucid.study.stages import MAKES
 from pellucid.study.store import Run
 
 KEPT = "best_trials"  # in run.json
@@ -51,10 +53,19 @@ def use_best(run: Run, works: Sequence[Work], *, again: bool) -> None:
                 )
             for folder in (work.name, f"{work.name}-shuffled"):
                 shutil.rmtree(run.folder / "parts" / "training" / folder, ignore_errors=True)
+            _forget_maps(run, works, work.name)
         kept[work.name] = new
     if not found:
         raise UsageError(f"{run.folder} holds no search; 'pellucid search' makes one")
     run.update(**{KEPT: kept})
+
+
+def _forget_maps(run: Run, works: Sequence[Work], name: str) -> None:
+    """What the model of before made is to be made again: its maps, and those that were masked by what it segments."""
+    for work in works:
+        if work.name == name or name in {how.task for how in work.segment.values()}:
+            for stage in ORDER[ORDER.index("explain") :]:
+                run.forget(work.name, stage, MAKES.get(stage, ()))
 
 
 def as_trained(run: Run, work: Work) -> Work:
