@@ -231,3 +231,15 @@ def test_few_errors_give_no_interval_of_the_difference_either():
     wrong = dict.fromkeys(correct, True) | {next(iter(correct)): False}
     found = detect(scores, wrong, confidence=confidence, n_boot=50).detector.set_index("method").loc["a"]
     assert np.isfinite(found.over_confidence) and math.isnan(found.over_confidence_low)
+
+
+def test_a_masked_map_is_set_beside_the_random_map_through_the_same_mask():
+    scores, correct, confidence = findings()
+    masked = scores.assign(method="segx(" + scores["method"] + ")", value=scores["value"] ** 2 + scores.index % 7)
+    found = detect(pd.concat([scores, masked]), correct, confidence=confidence, n_boot=20).detector.set_index("method")
+    assert found.loc["a", "random"] == pytest.approx(found.loc["random", "auroc"])
+    assert found.loc["segx(a)", "random"] == pytest.approx(found.loc["segx(random)", "auroc"])
+    assert found.loc["segx(random)", "auroc"] != pytest.approx(found.loc["random", "auroc"])
+    assert math.isnan(found.loc["segx(random)", "random"]) and math.isnan(found.loc["random", "random"])
+    alone = detect(pd.concat([scores, masked[masked["method"] == "segx(a)"]]), correct, n_boot=20).detector
+    assert math.isnan(alone.set_index("method").loc["segx(a)", "random"])

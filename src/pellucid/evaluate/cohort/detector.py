@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import mannwhitneyu
 
 from pellucid.core.metric import METRICS
+from pellucid.core.refiner import as_refined
 from pellucid.errors import UsageError
 from pellucid.evaluate.cohort.areas import Apart, apart, areas, too_few, weights_of
 from pellucid.evaluate.cohort.intervals import Array
@@ -158,7 +159,8 @@ def detect(
         confidence: the model's own, keyed as ``correct``; higher is more certain.
         group: column of what the bootstrap draws, normally the patient; every case its own if there is none.
         n_boot, seed: as in :func:`error_detector`.
-        control: the method that knows nothing of the model.
+        control: the method that knows nothing of the model; a refined map is set beside the control refined as it is
+            (``segx(grad_cam)`` beside ``segx(random)``), and beside no other.
 
     Returns:
         ``detector``: one row per metric and method: ``n``, ``wrong``, ``auroc`` with its interval ``low`` and ``high``,
@@ -198,9 +200,10 @@ def detect(
         row = {"metric": metric, "method": method, **{k: getattr(found, k) for k in OWN}, "note": found.note}
         values, yes, who = _checked(cases["value"], truth, list(cases["owner"]), direction, n_boot)
         rivals = {"confidence": np.array([sure.get(c, np.nan) for c in cases.index], float)} if sure else {}
-        if method != control and (metric, control) in parts:
+        chance = as_refined(method, control)
+        if method != chance and (metric, chance) in parts:
             turn = -1.0 if direction == "lower" else 1.0
-            rivals["random"] = turn * parts[metric, control]["value"].reindex(cases.index).to_numpy(float)
+            rivals["random"] = turn * parts[metric, chance]["value"].reindex(cases.index).to_numpy(float)
         for rival, theirs in rivals.items():
             row |= _beside(rival, apart(values, theirs, yes, who, n_boot=n_boot, seed=seed))
         rows.append(row)
