@@ -333,3 +333,12 @@ def test_a_file_of_a_masked_map_says_what_the_mask_hides(tmp_path):
     said = back.provenance["refinement"]
     assert said["discarded_mass"] == s.refinement["discarded_mass"] and said["region"] == "lesion"
     assert said["options"]["top"] == 0.05 and not {"mask", "top", "unmasked"} & set(said)
+
+
+def test_a_label_is_looked_for_by_its_number_whatever_the_type_of_the_mask():
+    labels = torch.tensor([[0, 1], [2, 255]])
+    assert not as_mask(labels > 0, where="case p", value=2).any()  # of a bool mask every label was "true"
+    assert as_mask(labels > 0, where="case p", value=1).equal(labels > 0)
+    assert not as_mask(labels.to(torch.uint8), where="case p", value=-1).any()
+    for kind in (torch.uint8, torch.int16, torch.float32):
+        assert as_mask(labels.to(kind), where="case p", value=(2, 255)).equal(labels > 1)

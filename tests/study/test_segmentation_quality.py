@@ -13,13 +13,15 @@ from rich.console import Console
 
 import pages
 from pellucid.core.attribution import Attribution
+from pellucid.core.case import Case
 from pellucid.errors import UsageError
 from pellucid.evaluate.certainty.segu import SegU
 from pellucid.evaluate.cohort.quality import ALL, COLUMNS, by_mask_dice
 from pellucid.evaluate.maths import spearman
 from pellucid.evaluate.shared.levels import levels
 from pellucid.refine.degrade import degrade, mask_dice
-from pellucid.refine.segx import segx
+from pellucid.refine.mask import widened
+from pellucid.refine.segx import SegX, segx
 from pellucid.study.analysis import as_analysis
 from pellucid.study.demo import demo_recipe
 from pellucid.study.mask_quality import MEASURES, measured, seen_through, support_of
@@ -198,3 +200,13 @@ def test_it_looks_at_the_recipes_segx_or_at_the_mask_that_is_named():
     other = looked_at(two, mask="lesion", within="image")
     assert (other.mask, other.top, other.within) == ("lesion", 0.1, "image")
     assert looked_at([], mask="heart", top=0.2).top == 0.2
+
+
+def test_a_mask_that_is_cut_elsewhere_has_the_margin_too():
+    p = torch.zeros(1, 24, 24)
+    p[:, 8:16, 8:16] = 0.9
+    case = Case(id="p", inputs={"image": torch.zeros(1, 24, 24)}, regions={"lesion": p > 0.5})
+    asked, how = as_analysis({"segmentation_quality": {"kinds": ["threshold"], "seed": 0}}), SegX(mask="lesion", margin=3)
+    whole = widened(p[0] > 0.5, 3, None)
+    cut = asked._worse(SimpleNamespace(), case, whole, p[0], [], how)
+    assert all(d.mask.equal(whole) for d in cut if d.amount < 0.9) and any(d.amount < 0.9 for d in cut)

@@ -38,7 +38,9 @@ def as_mask(mask: Any, *, where: str, soft: bool = False, value: Value = None) -
         raise InputError(f"{where}: the mask has values that are NaN or infinite; replace them by 0")
     if value is not None:
         chosen = torch.as_tensor([value] if isinstance(value, int) else list(value))
-        return torch.isin(m, chosen.to(m.dtype))
+        # Not in the mask's own type: of a bool mask any label would be "true", and 256 is 0 in eight bits.
+        whole = m if m.is_floating_point() else m.long()
+        return torch.isin(whole, chosen.to(whole.dtype))
     if m.dtype == torch.bool:
         return m.float() if soft else m
     found = m.unique()

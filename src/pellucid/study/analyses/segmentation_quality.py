@@ -188,8 +188,11 @@ class SegmentationQuality(Analysis):
                 continue
             # Cases are drawn for differently, whatever their order.
             own = seed + zlib.crc32(case.id.encode())
-            found += degrade(whole, kind, steps=self.steps, draws=self.draws, step=self.step, spacing=case.spacing,
-                             soft=soft, seed=own)  # fmt: skip
+            made = degrade(whole, kind, steps=self.steps, draws=self.draws, step=self.step, spacing=case.spacing,
+                           soft=soft, seed=own)  # fmt: skip
+            # The others begin with the mask as SegX sees it, which has its margin; a new cut has none yet.
+            found += [replace(d, mask=widened(d.mask, how.margin, case.spacing)) if kind == "threshold" else d
+                      for d in made]  # fmt: skip
         return found
 
     def _region(self, context: Context, case: Case, a: Attribution, grid: tuple[int, ...]) -> Tensor | None:
