@@ -57,8 +57,8 @@ def detector_panel(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
         "prediction is more certain than a wrong one; 0.5 is chance. AURC: mean share of errors over all coverages, "
         "lower is better; excess AURC: the same less that of a perfect order. p: Mann–Whitney, not corrected for the "
         "number of measures and methods. Less confidence, less random: the AUROC minus that of the model’s confidence, "
-        "or of the same measure of a random map (of a masked map: through that mask), on the same predictions, with the "
-        "paired interval.",
+        "or of the same measure of a random map (of a masked map: through that mask), on the same predictions, with "
+        "the paired interval.",
         *notes,
     ]
     methods = [m for m in order if m in set(table["method"])]
