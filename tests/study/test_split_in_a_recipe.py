@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from rich.console import Console
 
 from make_skin_and_chest import make_chestxdet10, make_ham10000
 from pellucid.errors import InputError, UsageError
+from pellucid.study.context import Context
 from pellucid.study.recipe import load_recipe
 from pellucid.study.run import failures, run_recipe
+from pellucid.study.stages.data import load_cases
 from pellucid.study.store import Run
 
 QUIET = Console(quiet=True)
@@ -66,6 +69,31 @@ def test_a_segmenter_is_not_trained_on_the_test_patients_of_the_task_that_it_ser
     note = "1 cases of 1 groups are not in lesions.json; each group was dealt by its name"
     assert note in (run.folder / "run.log").read_text()
     assert split_up(folder, [lesions, classes], "obeyed").folder == run.folder, "and it can be done again"
+
+
+def test_the_segmenter_is_asked_about_whoever_looked_first_and_whatever_is_explained(folder: Path) -> None:
+    lesions = task("lesions", small(task="segmentation"))
+    served = {"segment": {"predicted": {"task": "lesions"}}, **MAPS}
+    classes = task("classes", small() | {"seed": 1}, **served)
+    # A search of the classifier alone deals its cases before there is a segmenter.
+    context = Context(
+        Run.create(folder / "run", {"recipe": {}}), load_recipe({"name": "r", "tasks": [lesions, classes]}),
+        load_recipe({"name": "r", "tasks": [lesions, classes]}).tasks[1], folder, QUIET, resume=True,
+    )  # fmt: skip
+    load_cases(context)
+    load_cases(replace(context, work=context.recipe.tasks[0], split=None))
+    with pytest.raises(UsageError, match="test groups trained the model of the task 'lesions'"):
+        load_cases(replace(context, split=None))
+    # Cases of a further source are explained as well.
+    classes = task("classes", small() | {"split": "lesions"}, also={"shown": small(limit=6)}, **served)
+    with pytest.raises(UsageError, match=r"shown groups trained the model.*under 'also' of the task 'lesions'"):
+        split_up(folder, [lesions, classes], "further")
+    weaker = {"segmentation_quality": {"mask": "lesion", "weaker": {"task": "lesions"}}}
+    classes = task("classes", small() | {"seed": 1}, analysis=[weaker], **MAPS)
+    with pytest.raises(UsageError, match="test groups trained the model of the task 'lesions'"):
+        split_up(folder, [lesions, classes], "weaker")
+    with pytest.raises(UsageError, match="'lesions' is no earlier task"):
+        split_up(folder, [classes, lesions], "later")
 
 
 def test_a_split_file_is_made_once_and_obeyed_by_other_runs(folder: Path) -> None:

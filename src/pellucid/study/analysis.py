@@ -27,6 +27,11 @@ class Analysis(ABC):
         if "name" in vars(cls):
             ANALYSES.add(cls.name, cls)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Earlier tasks of the recipe whose models look at the explained cases."""
+        return ()
+
     @abstractmethod
     def run(self, context: Context) -> None:
         """Answer it for a task whose maps and scores are there; writes tables into the run."""

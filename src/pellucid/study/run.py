@@ -166,13 +166,17 @@ def check_names(recipe: Recipe) -> None:
     from pellucid.refine.make import as_refiner
     from pellucid.study.analysis import as_analysis
 
-    for work in recipe.tasks:
+    for place, work in enumerate(recipe.tasks):
         for method in work.explain.methods if work.explain else ():
             as_explainer(method)
         for refiner in work.refine:
             as_refiner(refiner)
-        for analysis in work.analysis:
-            as_analysis(analysis)
+        earlier = [w.name for w in recipe.tasks[:place]]
+        for asked in work.analysis:
+            for name in as_analysis(asked).models:
+                if name not in earlier:
+                    near = nearest(name, earlier)
+                    raise UsageError(f"task {work.name!r}, analysis: {name!r} is no earlier task; {near}")
         for metric in work.evaluate.metrics:
             as_metric(metric)
         for source in (work.data, *work.also.values()):

@@ -94,6 +94,12 @@ class SegmentationQuality(Analysis):
                 said = "; ".join(str(e["msg"]) for e in error.errors())
                 raise UsageError(f"analysis {self.name!r}, weaker {one!r}: {said}") from error
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The tasks of the weaker segmenters."""
+        asked = (Segment.model_validate(one) for one in _several(self.weaker))
+        return tuple(one.task for one in asked if one.task is not None)
+
     def run(self, context: Context) -> None:
         """Write the tables ``segmentation_quality`` and its summary by the masks' Dice."""
         run, task = context.run, context.task

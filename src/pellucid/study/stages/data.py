@@ -14,6 +14,7 @@ from pellucid.data import follow_split, load_dataset, official_split, split_file
 from pellucid.data.splits import Split, split
 from pellucid.data.zones import with_zones
 from pellucid.errors import InputError, UsageError
+from pellucid.study.analysis import as_analysis
 from pellucid.study.context import LOG, Context
 from pellucid.study.recipe import Data
 
@@ -40,6 +41,7 @@ def load_cases(context: Context) -> None:
     path = context.run.folder / "splits" / f"{work.name}.json"
     if path.is_file() and context.resume:
         context.split = Split.load(path, cases)
+        _check_segmenters(context)  # a search may have dealt these cases before there was a segmenter
         return
     context.split = _split(context, cases)
     for note in context.split.notes:
@@ -92,23 +94,37 @@ def _split_file(context: Context, name: str) -> Path:
 
 
 def _check_segmenters(context: Context) -> None:
-    """Make sure that no model of this recipe which predicts regions here was trained on this task's test patients."""
+    """Make sure that no model of this recipe which predicts regions here was trained on patients who are explained.
+
+    These are the task's test cases and those of its further sources.
+    """
     work, parts = context.work, context.split
     assert parts is not None
-    tested = {c.group for c in parts.test}
+    asked = [("test", work.data, parts.test), *((name, s, context.also[name]) for name, s in work.also.items())]
+    models = {how.task for how in work.segment.values()}.union(*(as_analysis(a).models for a in work.analysis))
     for other in context.recipe.tasks:
         path = context.run.folder / "splits" / f"{other.name}.json"
-        same = (other.data.dataset, other.data.root) == (work.data.dataset, work.data.root)
-        if other.data.root is None:  # made, not read: with other options they are other patients of the same names
-            same = same and other.data.options == work.data.options
-        if same and path.is_file() and other.name in {how.task for how in work.segment.values()}:
-            groups = split_file.load(path)["groups"]
+        if other.name not in models or not path.is_file():
+            continue
+        groups = split_file.load(path)["groups"]
+        for part, source, cases in asked:
+            tested = {c.group for c in cases}
             both = tested & {*groups["train"], *groups["val"]}
-            if both:
+            if both and _same_patients(other.data, source):
+                mend = f"add data: {{split: {other.name}}} to this task"
+                if part != "test":
+                    mend = f"name that source under 'also' of the task {other.name!r} as well"
                 raise UsageError(
-                    f"task {work.name}: {len(both)} of its {len(tested)} test groups trained the model of the task "
-                    f"{other.name!r}, which predicts regions in them; add data: {{split: {other.name}}} to this task"
+                    f"task {work.name}: {len(both)} of its {len(tested)} {part} groups trained the model of the task "
+                    f"{other.name!r}, which predicts regions in them; {mend}"
                 )
+
+
+def _same_patients(one: Data, other: Data) -> bool:
+    """Whether groups of the same name are the same patients."""
+    same = (one.dataset, one.root) == (other.dataset, other.root)
+    # Made, not read: with other options they are other patients of the same names.
+    return same and (one.root is not None or one.options == other.options)
 
 
 def _load(context: Context, source: Data) -> list[Case]:
