@@ -15,11 +15,12 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.nets.pretrained import IMAGENET
-from pellucid.study.context import Context
+from pellucid.study.context import LOG, Context
 from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said
 from pellucid.train import Trained, fit, performance
 from pellucid.train.normalise import imagenet
 from pellucid.train.shuffle import shuffled
+from pellucid.types import Task
 
 
 def run(context: Context) -> None:
@@ -34,7 +35,13 @@ def run(context: Context) -> None:
     parts = [p for p in ("val", "test", *work.also) if context.part(p)]
     with context.progress("measure", len(parts)) as advance:
         for part in parts:
-            known = [c for c in context.part(part) if c.truth is not None]
+            known = [c for c in context.part(part) if c.truth is not None and _of_the_task(c, work.model.task)]
+            left = sum(c.truth is not None for c in context.part(part)) - len(known)
+            if left:
+                what = "no mask" if work.model.task == "segmentation" else "a mask"
+                note = f"{work.name}: {left} cases of {part!r} have {what} as their truth and are not measured"
+                LOG.warning(note)
+                context.console.print(f"[yellow]{note}[/]", highlight=False)
             if known:
                 for name, table in measure(context, part, known).items():
                     tables.setdefault(name, []).append(table.assign(part=part))
@@ -72,6 +79,11 @@ def given_model(context: Context) -> Predictor:
         module.eval(), inputs=m.inputs, task=m.task, classes=m.classes, activation=m.activation, features=m.features,
         output=m.output, normalise=known,
     )  # fmt: skip
+
+
+def _of_the_task(case: Case, task: Task) -> bool:
+    """Whether the truth is of the kind that the task is measured with: a mask for a segmentation, none else."""
+    return (isinstance(case.truth, torch.Tensor) and case.truth.ndim > 1) == (task == "segmentation")
 
 
 def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
