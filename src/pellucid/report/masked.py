@@ -25,7 +25,7 @@ from pellucid.study.store import Run
 MOST, METHODS = 8, 4  # explained classes of cases; methods of each
 TOP = "#00a651"
 WORDS = {"TP": "true positive", "FP": "false positive", "FN": "false negative", "TN": "true negative"}
-HEADS = ("what the model saw, and the mask", "the map", "what the mask leaves", "its top share")
+HEADS = ("the picture, and the mask", "the map", "what the mask leaves", "its top share")
 
 
 def masked_gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, Any]]:
@@ -116,7 +116,8 @@ def _strip(run: Run, task: str, case: Case, plain: Attribution, masked: Attribut
     ]
     flags = [f for f in warnings_of(masked.flags) if f not in warnings_of(plain.flags)]
     return {
-        "method": plain.method,
+        # One map through several masks: the name that the recipe gave says which.
+        "method": plain.method if masked.method == f"segx({plain.method})" else masked.method,
         "uri": data_uri(strip(stage, name, plain, masked, unit=unit_of(plain, family))),
         "alt": f"{plain.method} for {plain.target['label']} on {name} of case {case.id}, before and after the mask. "
         + " ".join(said),
