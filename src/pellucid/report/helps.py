@@ -42,8 +42,8 @@ def _panel(by: str, own: pd.DataFrame, order: Sequence[str], metrics: dict[str, 
     )
     notes = [
         "Paired differences of the same cases, with 95 % bootstrap intervals over patients; “helps” and “costs”: the "
-        "interval excludes zero. A mask that holds the lesion raises any map’s overlap with it, a random one’s too: so "
-        "a method is credited with what it gains beyond the random map’s gain, and a masked map has to be better than "
+        "interval excludes zero. A mask around what is compared with raises any map’s overlap with it, a random one’s: "
+        "so a method is credited with what it gains beyond the random map’s gain, and a masked map has to beat "
         "a masked random map. Not corrected for the number of measures; p is Holm-corrected over the methods of one.",
         *_absent(own, names),
     ]
