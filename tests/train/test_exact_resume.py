@@ -153,6 +153,16 @@ def test_a_state_of_another_architecture(tmp_path):
         fit(TRAIN, VAL, **(FULL | {"network": "other"}), out=tmp_path, resume=True)
 
 
+def test_other_labels_or_sizes_under_the_same_names_are_not_gone_on_with(tmp_path):
+    fit(TRAIN, VAL, **FULL, out=tmp_path)
+    assert fit(TRAIN, VAL, **FULL, out=tmp_path, resume=True).best_epoch
+    relabelled = [TRAIN[0].replace(truth=1 - TRAIN[0].truth), *TRAIN[1:]]
+    smaller = [[c.replace(inputs={k: v[..., :-2, :] for k, v in c.inputs.items()}) for c in side] for side in (TRAIN, VAL)]
+    for sides in ((relabelled, VAL), smaller):
+        with pytest.raises(UsageError, match=r"started otherwise .*cases was"):
+            fit(*sides, **FULL, out=tmp_path, resume=True)
+
+
 class registered_as_noisy:
     """The name 'noisy' for something else, as when somebody changed the class."""
 

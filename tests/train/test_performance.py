@@ -195,3 +195,11 @@ def test_the_same_seed_gives_the_same_table(rng):
     tables = [performance(y, out, task="classification", n_boot=100, seed=s) for s in (1, 1, 2)]
     assert tables[0].equals(tables[1])
     assert not tables[0].equals(tables[2])
+
+
+def test_many_masks_are_measured_some_at_a_time(rng):
+    y, out = rng.integers(0, 2, (130, 4, 5)), torch.tensor(rng.normal(size=(130, 1, 4, 5)))
+    got = performance(torch.tensor(y), out, task="segmentation", classes=["a"], thresholds=[0.4], n_boot=5)
+    hard = (out[:, 0].sigmoid() > 0.4).numpy()
+    want = [sk.f1_score(y[i].ravel(), hard[i].ravel()) for i in range(130)]
+    assert value(got, "dice") == pytest.approx(np.mean(want)) and value(got, "dice", column="n") == 130

@@ -39,6 +39,8 @@ from pellucid.train.state import State
 from pellucid.train.stop import Interrupted
 from pellucid.types import Activation, Task
 
+PLACES = 64  # of a mask, by which a training that is resumed knows it again
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -282,5 +284,14 @@ def _plain(named: Any) -> Any:
 
 
 def _digest(*parts: Sequence[Case]) -> str:
-    text = "\n".join("\t".join(c.id for c in part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Of the cases' ids, sizes and truths (of a mask at some places): the same ids may be of other labels."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)} cases\n".encode())
+        for case in part:
+            truth = case.truth
+            if isinstance(truth, Tensor):
+                truth = (tuple(truth.shape), truth.reshape(-1)[:: max(1, truth.numel() // PLACES)].tolist())
+            sizes = {name: tuple(value.shape) for name, value in case.inputs.items()}
+            digest.update(f"{case.id}\t{sizes}\t{truth}\n".encode())
+    return digest.hexdigest()[:16]

@@ -32,6 +32,7 @@ from pellucid.types import Activation
 Weighted = Callable[[Array, Array, Array], Array]
 ONE_CLASS = "one class only"
 NO_THRESHOLD = "the class has no threshold"
+AT_ONCE = 64  # masks
 
 
 class Result(NamedTuple):
@@ -189,10 +190,10 @@ def segmentation(
             "they have to be on one grid"
         )
     names = _names(classes, k)
-    if k == 1:
-        labels = (output[:, 0].double().sigmoid() > (thresholds[0] if thresholds else 0.5)).long()
-    else:
-        labels = output.argmax(1)
+    limit = thresholds[0] if thresholds else 0.5
+    # Some cases at a time, and one byte a pixel: the outputs of a whole data set fill the memory already.
+    parts = (o[:, 0].double().sigmoid() > limit if k == 1 else o.argmax(1) for o in output.split(AT_ONCE))
+    labels = torch.cat([part.to(torch.uint8 if k < 256 else torch.int64) for part in parts])
     columns = []
     for c in [1] if k == 1 else range(1, k):
         p, t = (labels == c).flatten(1), (truth == c).flatten(1)
