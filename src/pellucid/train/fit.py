@@ -131,7 +131,8 @@ def fit(
         warmup: epochs over which the rate rises linearly from step to step, while the schedule goes on.
         weight_decay: of all parameters.
         clip: largest norm of all gradients together.
-        accumulate: batches per step of the optimiser; all their cases weigh the same.
+        accumulate: batches per step of the optimiser; all their cases weigh the same (a loss that is a ratio over the
+            batch is the mean of the batches' ratios).
         loss: see ``make_loss``; that of the task if None.
         balance: ``"class_weights"`` gives rare classes a larger weight; None does nothing.
         augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
