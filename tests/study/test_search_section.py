@@ -71,6 +71,9 @@ WRONG = [
     ({"objective": "test_auroc"}, "never on the test cases"),
     ({"objective": "auorc"}, "did you mean 'auroc'"),
     ({"objective": "dice"}, "no objective 'dice' for a classification"),
+    ({"space": {"loss": ["cross_entropy", "focal"]}}, "trials of another 'loss' have another val_loss; set objective"),
+    ({"space": {"train.balance": [None, "class_weights"]}}, "trials of another 'train.balance' have another val_loss"),
+    ({"space": {"loss": ["cross_entropy", "focal"]}, "objective": "auroc", "prune": "median"}, "or prune: none"),
     ({"trials": 0}, "greater than or equal to 1"),
 ]
 
@@ -79,6 +82,12 @@ WRONG = [
 def test_what_is_wrong_is_said(section: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         load_recipe(plain(section))
+
+
+@pytest.mark.parametrize("more", [{"objective": "val_metric", "prune": "median"}, {"objective": "auroc"}])
+def test_losses_are_compared_by_what_they_have_in_common(more: dict) -> None:
+    work = small({"space": {"loss": ["cross_entropy", {"focal": {"gamma": 1}}]}, **more}).tasks[0]
+    assert len(points(space_of(work))) == 2
 
 
 def test_only_a_training_of_ours_is_searched() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GRID_OF_SEGX: dict[str, Any] = {"lr": [1e-5, 1e-4, 1e-3], "batch_size": [16, 32, 64]}
 MOST_POINTS = 10_000
+OF_THE_LOSS = (("train", "loss"), ("train", "balance"))  # settings that make val_loss another number
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+$")  # YAML reads 1e-5 as a text
 
 
@@ -107,10 +108,24 @@ def space_of(work: Work) -> Space:
         if not labels or len(set(map(repr, labels))) != len(labels):
             raise UsageError(f"search: {key!r} has {given}; give at least one value, and each once")
         found[key] = Choices(values)
+        if path in OF_THE_LOSS and len(values) > 1:
+            _check_comparable(work.search, key)
     if work.search.sampler == "grid":
         for point in points(found):  # settings may be right one by one and wrong together
             applied(work, point)
     return found
+
+
+def _check_comparable(search: Search, key: str) -> None:
+    """Refuse to compare trials by losses that are not the same loss: the focal one, say, is always the smaller."""
+    known = "val_metric, or another measure"
+    if search.objective == "val_loss":
+        raise UsageError(f"search: trials of another {key!r} have another val_loss; set objective to {known}")
+    if search.prune != "none" and search.objective != "val_metric":
+        raise UsageError(
+            f"search: pruning by {search.objective} compares the val_loss of each epoch, which is another one for each "
+            f"{key!r}; set objective: val_metric, or prune: none"
+        )
 
 
 def points(space: Space) -> list[dict[str, Any]]:
