@@ -118,7 +118,7 @@ def densenet121(
 
 
 def new_head(last: nn.Linear, *, head: int | None, dropout: float) -> nn.Sequential | None:
-    """A hidden layer and dropout in place of the last linear layer, as in the SegX seed; None if none is asked for.
+    """A hidden layer and dropout in place of the last linear layer, as in SegX; None if none is asked for.
 
     Raises:
         UsageError: a width below 1, or a share out of range.
