@@ -34,7 +34,9 @@ def test_a_run_trains_twice_and_compares_with_the_second_model(tmp_path, monkeyp
     assert real.weights_hash() != other.weights_hash()
     described = [json.loads((run.folder / "model" / n / "model.json").read_text()) for n in ("classification", "classification-shuffled")]
     assert described[1]["info"]["labels"] == "shuffled" and "labels" not in described[0]["info"]
-    assert described[0]["info"]["settings"] == described[1]["info"]["settings"]
+    real_settings, other_settings = (d["info"]["settings"] for d in described)
+    assert real_settings.pop("cases") != other_settings.pop("cases"), "other labels: another training"
+    assert real_settings == other_settings
     for plain, mixed in zip(*asked):  # the training and the validation cases, never those of the test
         assert [c.id for c in plain] == [c.id for c in mixed]
         assert [c.truth for c in plain] != [c.truth for c in mixed]

@@ -52,11 +52,13 @@ class View:
         a = self.evidence.maps[self.place]
         return a.replace(maps=dict((a.refinement or {})["unmasked"])) if self.whole and is_masked(a) else a
 
-    @cached_property
+    @property
     def unmasked(self) -> View:
         """The same map before a mask hid a part of it; itself if none did."""
-        if self.whole or not is_masked(self.attribution):
-            return self
+        return self._before if is_masked(self.attribution) and not self.whole else self
+
+    @cached_property
+    def _before(self) -> View:  # kept apart: a view that held itself would outlive the case
         return View(self.evidence, self.place, self.region_name, whole=True)
 
     def at(self, region: str | None) -> View:
