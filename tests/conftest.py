@@ -24,3 +24,8 @@ def shared_data() -> Path:
             pytest.fail(f"the real data are absent from {folder}: CI must have them")
         pytest.skip(f"no real data at {folder}; put them there to run this test")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: begun last, they would keep one worker busy while the others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
