@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import pkgutil
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any, Generic, TypeVar
 
@@ -68,6 +68,40 @@ class Registry(Generic[T]):
     def items(self) -> list[tuple[str, T]]:
         """All entries, by name."""
         return [(name, self[name]) for name in self]
+
+
+def named(value: Any, kind: str, other: str = "") -> tuple[str, dict[str, Any]]:
+    """The name and the options in a name, ``{name: {option: value}}`` or ``(name, options)``.
+
+    Args:
+        value: as a recipe has it.
+        kind: what it is called in messages, such as ``"method"``.
+        other: what else could have been given, such as ``"an Explainer"``.
+
+    Raises:
+        UsageError: none of these, or several names.
+
+    Example:
+        >>> named({"occlusion": {"window": 8}}, "method")
+        ('occlusion', {'window': 8})
+    """
+    name, options = value, None
+    if isinstance(value, Mapping):
+        if len(value) != 1:
+            article = "an" if kind[0] in "aeiou" else "a"
+            raise UsageError(f"{article} {kind} with options is one name and its options, not {dict(value)}")
+        name, options = next(iter(value.items()))
+    elif isinstance(value, tuple) and len(value) == 2:
+        name, options = value
+    if not isinstance(name, str):
+        wanted = ", ".join(("a name", *([other] if other else []), "or a name with its options"))
+        raise UsageError(f"{kind} {name!r}: give {wanted}")
+    return name, dict(options or {})
+
+
+def tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with tuples for the lists of a recipe, as frozen dataclasses have them."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
 
 
 def build(cls: type[T], kind: str, name: str, options: dict[str, Any]) -> T:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pellucid.core.metric import METRICS, Metric
-from pellucid.core.registry import build
+from pellucid.core.registry import build, named
 from pellucid.errors import UsageError
 from pellucid.evaluate.evidence import Evidence
 
@@ -20,19 +20,10 @@ def as_metric(value: Any) -> Metric:
     Raises:
         UsageError: unknown metric or option (the near misses are named).
     """
-    options: dict[str, Any] = {}
     if isinstance(value, Metric):
         return value
-    if isinstance(value, Mapping):
-        if len(value) != 1:
-            raise UsageError(f"a metric with options is one name and its options, not {dict(value)}")
-        value, own = next(iter(value.items()))
-        options = dict(own or {})
-    elif isinstance(value, tuple) and len(value) == 2:
-        value, options = value[0], dict(value[1] or {})
-    if not isinstance(value, str):
-        raise UsageError(f"metric {value!r}: give a name, a Metric, or a name with its options")
-    return build(METRICS[value], "metric", value, options)
+    name, options = named(value, "metric", "a Metric")
+    return build(METRICS[name], "metric", name, options)
 
 
 def labels(metrics: Sequence[Metric]) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.cost import Cost
 from pellucid.core.explainer import EXPLAINERS, Explainer, Result
-from pellucid.core.registry import build
+from pellucid.core.registry import build, named
 from pellucid.core.verdict import Thresholds, cheap_checks, completeness_error
 from pellucid.engine.problem import Problem
 from pellucid.errors import UsageError
@@ -32,16 +32,8 @@ def as_explainer(method: Any, options: Mapping[str, Any] | None = None) -> Expla
                 f"method is already a {type(method).__name__} object; give its options to it: {', '.join(options)}"
             )
         return method
-    if isinstance(method, Mapping):
-        if len(method) != 1:
-            raise UsageError(f"a method with options is one name and its options, not {dict(method)}")
-        method, own = next(iter(method.items()))
-        options = {**(own or {}), **(options or {})}
-    elif isinstance(method, tuple) and len(method) == 2:
-        method, options = method[0], {**method[1], **(options or {})}
-    if not isinstance(method, str):
-        raise UsageError(f"method {method!r}: give a name, an Explainer, or a name with its options")
-    return build(EXPLAINERS[method], "method", method, dict(options or {}))
+    name, own = named(method, "method", "an Explainer")
+    return build(EXPLAINERS[name], "method", name, own | dict(options or {}))
 
 
 def attributions(

@@ -19,7 +19,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.refiner import Refiner
-from pellucid.core.registry import build
+from pellucid.core.registry import build, tuples
 from pellucid.core.verdict import Thresholds, Verdict, not_tested
 from pellucid.engine.engine import Engine
 from pellucid.errors import InputError, UsageError
@@ -90,8 +90,7 @@ class SegX(Refiner):
         """The same mask over maps that were made again."""
         assert like.refinement is not None
         plain: Mapping[str, Any] = like.refinement["options"]
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-        how = build(cls, "refiner", cls.name, options)
+        how = build(cls, "refiner", cls.name, tuples(plain))
         extra = {k: like.refinement[k] for k in ("region", "predicted") if k in like.refinement}
         return [masked(a, like.refinement["mask"], how, extra=extra) for a in made]
 

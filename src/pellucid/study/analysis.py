@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pellucid.core.registry import Registry, build
-from pellucid.errors import UsageError
+from pellucid.core.registry import Registry, build, named, tuples
 from pellucid.study.context import Context
 
 
@@ -46,12 +44,5 @@ def as_analysis(value: Any) -> Analysis:
     Raises:
         UsageError: unknown analysis or option (the near misses are named).
     """
-    options: dict[str, Any] = {}
-    if isinstance(value, Mapping):
-        if len(value) != 1:
-            raise UsageError(f"an analysis with options is one name and its options, not {dict(value)}")
-        value, own = next(iter(value.items()))
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in (own or {}).items()}
-    if not isinstance(value, str):
-        raise UsageError(f"analysis {value!r}: give a name, or a name with its options")
-    return build(ANALYSES[value], "analysis", value, options)
+    name, options = named(value, "analysis")
+    return build(ANALYSES[name], "analysis", name, tuples(options))
