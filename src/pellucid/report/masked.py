@@ -34,7 +34,8 @@ def masked_gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, 
     True and false positives take turns, and within them the classes.
     """
     found = []
-    for case_id, index in _chosen(run, task):
+    scores, outcomes = run.table("scores", task), run.table("outcomes", task)
+    for case_id, index in _chosen(run, task, outcomes):
         maps = [with_checks(a) for a in run.attributions(task, case_id)]
         pairs = _pairs([a for a in maps if index is None or int(a.target["index"]) == index], order)
         if not pairs:
@@ -42,8 +43,8 @@ def masked_gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, 
         case = run.case(task, case_id)
         found.append(
             {
-                "case": case_id, "label": str(pairs[0][0].target["label"]), **_outcome(run, task, case_id, index),
-                "strips": [_strip(run, task, case, plain, masked) for plain, masked in pairs[:METHODS]],
+                "case": case_id, "label": str(pairs[0][0].target["label"]), **_outcome(outcomes, case_id, index),
+                "strips": [_strip(run, task, case, plain, masked, scores) for plain, masked in pairs[:METHODS]],
                 "left_out": [plain.method for plain, _ in pairs[METHODS:]],
             }
         )  # fmt: skip
@@ -98,7 +99,9 @@ def _pairs(maps: Sequence[Attribution], order: Sequence[str]) -> list[tuple[Attr
     return sorted(found, key=lambda pair: place.get(pair[0].method, len(place)))
 
 
-def _strip(run: Run, task: str, case: Case, plain: Attribution, masked: Attribution) -> dict[str, Any]:
+def _strip(
+    run: Run, task: str, case: Case, plain: Attribution, masked: Attribution, scores: pd.DataFrame
+) -> dict[str, Any]:
     made: Mapping[str, Any] = masked.refinement or {}
     name = next(n for n in masked.images if n in plain.maps)
     mask = np.asarray(made["mask"]) > 0.5
@@ -108,7 +111,7 @@ def _strip(run: Run, task: str, case: Case, plain: Attribution, masked: Attribut
         marks[asked] = case.region(asked).numpy()
     stage = Stage(case, marks, explained_voxel(mask, []) if len(case.spatial) == 3 else None)
     family = str(run.info.get("methods", {}).get(plain.method, {}).get("family", ""))
-    hidden, certainty = _hidden(made), _certainty(run, task, plain)
+    hidden, certainty = _hidden(made), _certainty(scores, plain)
     hides = f"The mask hides {100 * hidden:.0f} % of the evidence." if np.isfinite(hidden) else "There is no evidence."
     said = [
         hides,
@@ -135,8 +138,7 @@ def _hidden(made: Mapping[str, Any]) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _certainty(run: Run, task: str, a: Attribution) -> str | None:
-    scores = run.table("scores", task)
+def _certainty(scores: pd.DataFrame, a: Attribution) -> str | None:
     if not len(scores):
         return None
     own = scores[
@@ -154,9 +156,8 @@ def _top(a: Attribution, name: str, shape: tuple[int, ...]) -> NDArray:
     return np.asarray(top[name], dtype=bool) if name in top else np.zeros(shape, dtype=bool)
 
 
-def _chosen(run: Run, task: str) -> list[tuple[str, int | None]]:
+def _chosen(run: Run, task: str, table: pd.DataFrame) -> list[tuple[str, int | None]]:
     """Cases and classes that have maps, in the order in which they are shown."""
-    table = run.table("outcomes", task)
     own = table[table["explained"]] if len(table) else table
     if not len(own):
         return [(i, None) for i in pick(run, task, run.cases(task), MOST)]
@@ -172,8 +173,7 @@ def _chosen(run: Run, task: str) -> list[tuple[str, int | None]]:
     return [turn[n] for n in range(len(own)) for turn in turns if n < len(turn)]
 
 
-def _outcome(run: Run, task: str, case_id: str, index: int | None) -> dict[str, Any]:
-    table = run.table("outcomes", task)
+def _outcome(table: pd.DataFrame, case_id: str, index: int | None) -> dict[str, Any]:
     own = table[(table["case"] == case_id) & (table["target_index"] == index)] if len(table) else table
     if not len(own):
         return {"outcome": "", "word": "", "said": ""}

@@ -50,6 +50,7 @@ class Context:
     resume: bool = False
     split: Split | None = None
     also: dict[str, list[Case]] = field(default_factory=dict)
+    segmenters: dict[Path, Engine] = field(default_factory=dict)  # by model folder: loaded once, asked batch by batch
 
     @property
     def task(self) -> str:

@@ -89,8 +89,7 @@ def _fixed(context: Context) -> dict[str, Any]:
     """Settings of every trial: the search's epochs, and one device, since trials run side by side."""
     assert context.work.search is not None
     epochs = context.work.search.epochs
-    several = hasattr(context.work.train, "devices")
-    return ({"epochs": epochs} if epochs else {}) | ({"devices": 1} if several else {})
+    return ({"epochs": epochs} if epochs else {}) | {"devices": 1}
 
 
 def _value(context: Context, objective: str, trained: Trained) -> float:

@@ -45,7 +45,9 @@ def segmented(context: Context, cases: Sequence[Case]) -> tuple[list[Case], list
 def segmenter(context: Context, name: str, how: Segment) -> Engine:
     """The model that predicts the region ``name``, ready to run."""
     folder = context.path(how.load) if how.load else context.run.folder / "model" / str(how.task)
-    predictor: Predictor = load_predictor(folder)
-    if predictor.task != "segmentation":
-        raise UsageError(f"segment {name!r}: the model {predictor.name!r} does {predictor.task}, not segmentation")
-    return Engine(predictor, device=context.recipe.device, precision=context.recipe.precision)
+    if folder not in context.segmenters:
+        p: Predictor = load_predictor(folder)
+        if p.task != "segmentation":
+            raise UsageError(f"segment {name!r}: the model {p.name!r} does {p.task}, not segmentation")
+        context.segmenters[folder] = Engine(p, device=context.recipe.device, precision=context.recipe.precision)
+    return context.segmenters[folder]
