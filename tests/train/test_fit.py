@@ -265,7 +265,7 @@ def test_bad_cases():
         return fit(train, val, **CLASSIFY, epochs=1)
 
     with pytest.raises(InputError, match="no cases"):
-        call(val=[])
+        call(train=[])
     with pytest.raises(InputError, match="case t0: truth is 2, the classes go from 0 to 1"):
         call([TRAIN[0].replace(truth=2), *TRAIN[1:]])
     with pytest.raises(InputError, match="case t3: truth is None"):

@@ -15,7 +15,7 @@ from pellucid.errors import InputError, PellucidError
 from pellucid.study.context import Context
 from pellucid.study.search_objective import BY_EPOCH
 from pellucid.study.search_space import applied
-from pellucid.study.stages.train import fit_task
+from pellucid.study.stages.train import fit_task, parts_of
 from pellucid.train import Trained, performance
 from pellucid.train.recorded import recorded
 
@@ -74,9 +74,7 @@ def train_trial(
         work = applied(context.work, dict(params) | _fixed(context))
         for record in recorded(folder):
             listen(record)
-        trained = fit_task(
-            replace(context, work=work), context.part("train"), context.part("val"), out=folder, progress=listen
-        )
+        trained = fit_task(replace(context, work=work), *parts_of(context), out=folder, progress=listen)
         value = _value(context, search.objective, trained)
     except Pruned:
         return Outcome("pruned", history=tuple(seen))

@@ -11,11 +11,31 @@ from torch import Tensor
 from pellucid.errors import UsageError
 from pellucid.train.data import TRUTH, Batches
 from pellucid.train.module import TrainingModule
+from pellucid.train.plan import Plan
 
 SQUASHING = {"SigmoidBackward0": "a sigmoid", "SoftmaxBackward0": "a softmax"}
 # What only rearranges values, as autograd calls it.
 SHAPING = ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Select", "Slice", "Transpose", "Permute", "Alias",
            "Clone", "ToCopy", "T")  # fmt: skip
+
+
+def check_final(plan: Plan, *, calibrate: bool) -> None:
+    """Refuse what is chosen on validation cases where there are none.
+
+    Raises:
+        UsageError: the plan wants validation cases.
+    """
+    kind = plan.schedule if isinstance(plan.schedule, str) else next(iter(plan.schedule))
+    wants = {
+        "patience": plan.patience is not None, "monitor: metric": plan.monitor == "metric",
+        "schedule: plateau": kind == "plateau", "calibrate": calibrate,
+    }  # fmt: skip
+    asked = [name for name, given in wants.items() if given]
+    if asked:
+        raise UsageError(
+            f"no validation cases for {', '.join(asked)}; give some, or leave that out: the training then takes all "
+            f"{plan.epochs} epochs and keeps the last"
+        )
 
 
 def check_output(training: TrainingModule, batches: Batches) -> None:

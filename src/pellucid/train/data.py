@@ -28,7 +28,7 @@ def columns(cases: Sequence[Case], predictor: Predictor) -> dict[str, list[Tenso
             classes.
     """
     if not cases:
-        raise InputError("no cases: the training and the validation set need at least one each")
+        raise InputError("no cases; give at least one")
     if TRUTH in predictor.inputs:
         raise UsageError(f"an input cannot be called {TRUTH!r}; rename it")
     check_unique(cases)

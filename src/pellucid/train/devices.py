@@ -70,7 +70,8 @@ def _launch_several(loop: Loop, fabric: Fabric, training: TrainingModule) -> Non
     box = context.SimpleQueue()
     loop.stop, loop.tell = context.Event(), box.put
     loop.batches.for_several()
-    loop.val_batches.for_several()
+    if loop.val_batches is not None:
+        loop.val_batches.for_several()
     listener = threading.Thread(target=_listen, args=(box, tell, faults, loop.stop), daemon=True)
     listener.start()
     port = os.environ.get("MASTER_PORT")

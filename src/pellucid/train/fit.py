@@ -23,7 +23,7 @@ from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
 from pellucid.train.calibration import Calibration
-from pellucid.train.checks import check_output
+from pellucid.train.checks import check_final, check_output
 from pellucid.train.data import TRUTH, Batches, columns
 from pellucid.train.devices import launch, training_device
 from pellucid.train.layout import lay_out
@@ -49,13 +49,15 @@ class Trained:
     Attributes:
         predictor: with the weights of the best epoch, the training split's statistics, and thresholds from validation.
         history: one row per epoch: ``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_metric``, ``lr``,
-            ``seconds``.
+            ``seconds``. The validation's are NaN where there are no validation cases.
         metric: what ``val_metric`` is: accuracy, rmse or dice.
-        best_epoch: that of the best monitored number (by default the lowest validation loss), counted from 1.
+        best_epoch: that of the best monitored number (by default the lowest validation loss), counted from 1; the last
+            one without validation cases.
         stopped_early: whether the patience ran out before the epochs did.
         settings: all that was asked for, plain, to be kept with the model.
         thresholds: of a classifier, by class, with the reason where there is none
-            (:func:`~pellucid.train.thresholds.threshold_table`).
+            (:func:`~pellucid.train.thresholds.threshold_table`); None without validation cases, where the predictor has
+            0.5 for every class until it is given others.
         calibration: of a classifier that was to be calibrated.
     """
 
@@ -112,9 +114,12 @@ def fit(
     There is no place for test cases here: statistics come from ``cases_train``; the best epoch, early stopping and
     a classifier's thresholds and temperature from ``cases_val``. The same seed gives the same weights on a CPU.
 
+    With no validation cases the network is trained for exactly ``epochs`` epochs and the last one is kept: the final
+    fit after a cross-validation, which has found the number of epochs. Nothing is chosen then, and no threshold.
+
     Args:
         cases_train: to learn from; held in memory (once), all of one size.
-        cases_val: to choose with; no patient of them may be in ``cases_train``.
+        cases_val: to choose with; no patient of them may be in ``cases_train``. Empty for a final fit.
         network: a registered name.
         inputs: names of the inputs in the order of the network's ``forward``.
         task: ``"classification"``, ``"regression"`` or ``"segmentation"``.
@@ -174,6 +179,8 @@ def fit(
     if resume and out is None:
         raise UsageError("resume: give the folder of the interrupted training as out")
     check_split(cases_train, cases_val)
+    if not cases_val:
+        check_final(plan, calibrate=calibrate)
     settings: dict[str, Any] = {
         "network": network, "options": dict(options or {}), "inputs": list(inputs), "task": task,
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
@@ -202,8 +209,9 @@ def fit(
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
         train = columns(cases_train, Predictor(module, **given))
         predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
-        val = columns(cases_val, predictor)
-        _check_sizes(train, val)
+        val = columns(cases_val, predictor) if cases_val else None
+        if val is not None:
+            _check_sizes(train, val)
         rare = None
         if balance is not None:
             truths = torch.stack(train[TRUTH])
@@ -216,9 +224,9 @@ def fit(
         lay_out(module, last=True)
         pin = where.type == "cuda"
         batches = Batches(train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin)
-        val_batches = Batches(val, batch_size=batch_size, pin=pin)
+        val_batches = None if val is None else Batches(val, batch_size=batch_size, pin=pin)
         training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare))
-        check_output(training, val_batches)
+        check_output(training, val_batches or batches)
         if not state.done:
             report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
             if devices > 1 and folder is None:  # the processes hand their result over in a file
@@ -233,7 +241,7 @@ def fit(
         _load(module, state.best, folder)
         lay_out(module.cpu().eval(), last=False)
         thresholds, calibration = None, None
-        if task == "classification" and predictor.activation != "identity":
+        if val_batches is not None and task == "classification" and predictor.activation != "identity":
             output, truth = outputs(training.cpu(), val_batches, torch.device("cpu"))
             thresholds, calibration = choose_answers(
                 predictor, truth, output, groups=[c.group or c.id for c in cases_val], calibrate=calibrate, seed=seed

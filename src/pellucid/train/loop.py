@@ -45,7 +45,7 @@ class Loop:
     Args:
         plan: what it goes by.
         batches: of the training cases.
-        val_batches: of the validation cases.
+        val_batches: of the validation cases; without them the last epoch is the one that is kept.
         state: where it begins; filled as it goes.
         folder: where the state is written, after each epoch and every ``plan.save_every`` seconds; None writes nothing.
         stop: whoever sets it ends the training after the running step.
@@ -56,7 +56,7 @@ class Loop:
         self,
         plan: Plan,
         batches: Batches,
-        val_batches: Batches,
+        val_batches: Batches | None,
         state: State,
         *,
         folder: Path | None,
@@ -76,7 +76,7 @@ class Loop:
         """
         plan, state = self.plan, self.state
         self.fabric, self.training = fabric, training
-        for batches in (self.batches, self.val_batches):
+        for batches in filter(None, (self.batches, self.val_batches)):
             batches.rank, batches.world = fabric.global_rank, fabric.world_size
         self.higher = plan.monitor == "metric" and METRICS[training.predictor.task] in HIGHER
         self.model, self.optimizer = fabric.setup(training, plan.optimise(list(training.network.parameters())))
@@ -158,7 +158,7 @@ class Loop:
                 torch.distributed.broadcast(buffer, 0)
         self.training.eval()
         with torch.inference_mode():
-            for batch in map(self._moved, self.val_batches):
+            for batch in map(self._moved, self.val_batches or ()):
                 with self.fabric.autocast():
                     output = self.training(batch)
                 output, truth = output.float(), batch[TRUTH]
@@ -171,19 +171,20 @@ class Loop:
         epoch = len(state.history) + 1
         means = self.training.read(epoch, plan.lr)
         record = {
-            "epoch": float(epoch), "train_loss": means["train_loss"], "val_loss": means["val_loss"],
-            "val_metric": means["metric"], "lr": float(self.optimizer.param_groups[0]["lr"]),
-            "seconds": time.perf_counter() - self.began,
+            "epoch": float(epoch), "train_loss": means["train_loss"],
+            "val_loss": means.get("val_loss", math.nan), "val_metric": means.get("metric", math.nan),
+            "lr": float(self.optimizer.param_groups[0]["lr"]), "seconds": time.perf_counter() - self.began,
         }  # fmt: skip
         monitored = record[f"val_{plan.monitor}"]
-        if math.isnan(monitored):
+        if math.isnan(monitored) and self.val_batches is not None:
             raise ModelError(
                 f"monitor: the {METRICS[self.training.predictor.task]} of the validation cases is not defined (no case "
                 "has what it is of); monitor the loss, or give other validation cases"
             )
         weights = copy_of(self.training.network.state_dict()) if self.fabric.global_rank == 0 else {}
         sign = -1 if self.higher else 1
-        if all(sign * monitored < sign * r[f"val_{plan.monitor}"] for r in state.history):
+        before = [r[f"val_{plan.monitor}"] for r in state.history]
+        if self.val_batches is None or all(sign * monitored < sign * other for other in before):
             state.best_epoch, state.best, state.waited = epoch, weights, 0
         else:
             state.waited += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,8 +28,9 @@ def bar(
         task = shown.add_task("train", total=epochs, completed=start, now="")
 
         def report(record: dict[str, float]) -> None:
-            losses = f"loss {record['train_loss']:.3f}, validation {record['val_loss']:.3f}"
-            now = f"{losses}, {metric} {record['val_metric']:.3f}"
+            now = f"loss {record['train_loss']:.3f}"
+            if not math.isnan(record["val_loss"]):
+                now += f", validation {record['val_loss']:.3f}, {metric} {record['val_metric']:.3f}"
             shown.update(task, advance=1, now=now)
 
         yield report

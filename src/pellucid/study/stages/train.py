@@ -12,7 +12,7 @@ from torch import nn
 
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
-from pellucid.errors import ModelError, UsageError
+from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.nets.pretrained import IMAGENET
 from pellucid.study.context import LOG, Context
@@ -128,7 +128,7 @@ def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.T
 
 
 def _train(context: Context) -> Trained:
-    train, val = context.part("train"), context.part("val")
+    train, val = parts_of(context)
     trained = _fit(context, train, val, "train")
     _save(context, trained, context.model_folder)
     context.run.put_table("history", context.task, trained.history.assign(metric=trained.metric))
@@ -137,6 +137,21 @@ def _train(context: Context) -> Trained:
         other = _fit(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
         _save(context, other, context.shuffled_folder, labels="shuffled")
     return trained
+
+
+def parts_of(context: Context) -> tuple[Sequence[Case], Sequence[Case]]:
+    """The training and the validation cases.
+
+    Raises:
+        InputError: there are no validation cases, without which ``fit`` chooses nothing.
+    """
+    train, val = context.part("train"), context.part("val")
+    if not val:
+        raise InputError(
+            f"task {context.task}: no validation cases, by which the epoch and the thresholds are chosen; give "
+            "data.fractions a share for them"
+        )
+    return train, val
 
 
 def _fit(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
