@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
-from math import ceil
 from typing import Any
 
 import torch
@@ -13,9 +11,7 @@ from torch import Tensor
 from pellucid.core.explainer import Explainer, Result, require
 from pellucid.core.fill import as_fill
 from pellucid.engine.problem import Problem
-from pellucid.errors import UsageError
-
-Window = tuple[str, tuple[slice, ...]]
+from pellucid.explain.perturbation.windows import Window, check_sizes, columns, per_axis, scores_without, windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,28 +53,20 @@ class Occlusion(Explainer):
 
     def attribute(self, problem: Problem) -> Result:
         """Slide, score, spread the drop over the window."""
-        windows = [w for name in problem.inputs for w in self._windows(name, problem.inputs[name])]
+        found = [w for name in problem.inputs for w in self._windows(name, problem.inputs[name])]
         fill = problem.fill(self.fill)
         count = len(problem)
-        owner = torch.arange(count).repeat(len(windows))  # window by window, all cases in each
-
-        def make(index: Tensor) -> dict[str, Tensor]:
-            at = owner[index]
-            items = {k: v[at.to(v.device)] for k, v in problem.inputs.items()}
-            for row, (i, b) in enumerate(zip(index.tolist(), at.tolist())):
-                name, where = windows[i // count]
-                items[name][(row, *where)] = fill[name][(b, *where)]
-            return items
-
-        scores = problem.engine.scores(problem.stream(owner, make), problem.objective)
-        drops = problem.scores[None] - scores.view(len(windows), count, -1)
+        owner = torch.arange(count).repeat(len(found))  # window by window, all cases in each
+        which = torch.arange(len(found)).repeat_interleave(count)
+        scores = scores_without(problem, problem.objective, fill, owner, found, which)
+        drops = problem.scores[None] - scores.view(len(found), count, -1)
         maps, cover = self._empty(problem)
-        for (name, where), drop in zip(windows, drops):
+        for (name, where), drop in zip(found, drops):
             spot = where[1:] if len(where) > 1 else where
             here = (slice(None), slice(None), *spot)
             maps[name][here] += drop.view(*drop.shape, *[1] * len(spot))
             cover[name][spot] += 1
-        return Result({k: m / cover[k] for k, m in maps.items()}, notes={"windows": len(windows)})
+        return Result({k: m / cover[k] for k, m in maps.items()}, notes={"windows": len(found)})
 
     def _empty(self, problem: Problem) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         lead = (len(problem), len(problem.targets))
@@ -92,33 +80,9 @@ class Occlusion(Explainer):
     def _windows(self, name: str, x: Tensor) -> list[Window]:
         """All windows of one input: a slice per axis, the channel axis first."""
         if x.ndim == 2:
-            return [(name, (slice(i, i + 1),)) for i in range(x.shape[1])]
+            return columns(name, x)
         shape = tuple(x.shape[2:])
-        sides = _per_axis("window", self.window, shape, tuple(max(1, round(s / 8)) for s in shape))
-        for side, length in zip(sides, shape):
-            if side > length:
-                raise UsageError(
-                    f"window {sides} is larger than input {name!r} {shape}; give at most {min(shape)}"
-                )
-        strides = _per_axis("stride", self.stride, shape, tuple(max(1, s // 2) for s in sides))
-        for side, step in zip(sides, strides):
-            require(step <= side, f"stride {strides} is larger than the window {sides}: pixels would be left out")
-        starts = [
-            [i * step for i in range(ceil((length - side) / step) + 1)]
-            for length, side, step in zip(shape, sides, strides)
-        ]
-        return [
-            (name, (slice(None), *(slice(a, min(a + s, n)) for a, s, n in zip(corner, sides, shape))))
-            for corner in product(*starts)
-        ]
-
-
-def _per_axis(
-    what: str, value: int | tuple[int, ...] | None, shape: tuple[int, ...], default: tuple[int, ...]
-) -> tuple[int, ...]:
-    if value is None:
-        return default
-    if isinstance(value, int):
-        return (value,) * len(shape)
-    require(len(value) == len(shape), f"{what}={value} has {len(value)} axes, the input has {len(shape)}")
-    return tuple(value)
+        sides = per_axis("window", self.window, shape, tuple(max(1, round(s / 8)) for s in shape))
+        strides = per_axis("stride", self.stride, shape, tuple(max(1, s // 2) for s in sides))
+        check_sizes(name, shape, sides, strides)
+        return windows(name, shape, sides, strides)
