@@ -85,6 +85,7 @@ class Train(Part):
     accumulate: int = Field(default=1, ge=1, description="batches per step of the optimiser")
     monitor: Literal["loss", "metric"] = "loss"
     patience: int | None = Field(default=None, ge=1)
+    delta: float = Field(default=0, ge=0, description="the least improvement that counts for the patience")
     augment: list[str | dict[str, Any]] = Field(default_factory=list)
     balance: Literal["class_weights"] | None = None
     loss: str | dict[str, dict[str, Any] | None] | None = None

@@ -96,6 +96,7 @@ def fit(
     augment: Sequence[Any] = (),
     monitor: str = "loss",
     patience: int | None = None,
+    delta: float = 0.0,
     features: Mapping[str, Sequence[str]] | None = None,
     weights: str | Path | None = None,
     normalise: Normalise = "data",
@@ -144,6 +145,8 @@ def fit(
         monitor: what the best epoch is the best of, on the validation cases: ``"loss"``, or ``"metric"``: accuracy and
             Dice, of which more is better, or RMSE, of which less is.
         patience: epochs without a better monitored number before training stops; None never stops it.
+        delta: the least improvement that counts for ``patience``, in the monitored number's own units; the epoch
+            that is kept is the best of all (see ``best_and_waited``).
         features: names of a table's columns.
         weights: ``"imagenet"`` or a file, to start from (see :func:`~pellucid.nets.start_from`); random if None.
         normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
@@ -168,7 +171,8 @@ def fit(
     """
     plan = Plan(
         epochs=epochs, lr=lr, optimizer=optimizer, momentum=momentum, weight_decay=weight_decay, schedule=schedule,
-        warmup=warmup, clip=clip, accumulate=accumulate, monitor=monitor, patience=patience, precision=precision,
+        warmup=warmup, clip=clip, accumulate=accumulate, monitor=monitor, patience=patience, delta=delta,
+        precision=precision,
         devices=devices, seed=seed, save_every=save_every,
     )  # fmt: skip
     where = training_device(device, plan)
@@ -186,7 +190,8 @@ def fit(
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "optimizer": optimizer, "momentum": momentum, "schedule": _plain(schedule), "warmup": warmup,
         "weight_decay": weight_decay, "clip": clip, "accumulate": accumulate, "loss": _plain(loss), "balance": balance,
-        "augment": [str(a) for a in augment], "monitor": monitor, "patience": patience, "precision": precision,
+        "augment": [str(a) for a in augment], "monitor": monitor, "patience": patience, "delta": delta or None,
+        "precision": precision,
         "devices": devices, "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val),
         "cases": _digest(cases_train, cases_val), "weights": None,
         "normalise": None if normalise == "data" else normalise,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pellucid.errors import ModelError
 from pellucid.train.data import TRUTH, Batches, mixed
+from pellucid.train.early import best_and_waited
 from pellucid.train.module import HIGHER, METRICS, TrainingModule
 from pellucid.train.plan import Plan, restore
 from pellucid.train.schedule import Schedule, as_schedule
@@ -182,13 +183,13 @@ class Loop:
                 "has what it is of); monitor the loss, or give other validation cases"
             )
         weights = copy_of(self.training.network.state_dict()) if self.fabric.global_rank == 0 else {}
-        sign = -1 if self.higher else 1
-        before = [r[f"val_{plan.monitor}"] for r in state.history]
-        if self.val_batches is None or all(sign * monitored < sign * other for other in before):
-            state.best_epoch, state.best, state.waited = epoch, weights, 0
-        else:
-            state.waited += 1
         state.history.append(record)
+        state.best_epoch, state.waited = epoch, 0
+        if self.val_batches is not None:
+            watched = [r[f"val_{plan.monitor}"] for r in state.history]
+            state.best_epoch, state.waited = best_and_waited(watched, delta=plan.delta, higher=self.higher)
+        if state.best_epoch == epoch:
+            state.best = weights
         state.stopped_early = plan.patience is not None and state.waited >= plan.patience
         state.done = state.stopped_early or epoch >= plan.epochs
         self.schedule.next_epoch(monitored)

@@ -33,6 +33,7 @@ class Plan:
         accumulate: batches per step of the optimiser.
         monitor: ``"loss"`` or ``"metric"`` on the validation cases: what the best epoch is the best of.
         patience: epochs without a better monitored number before the training stops; None never stops it.
+        delta: the least improvement that counts for ``patience``, in the monitored number's own units.
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``; the weights are float32 in all three.
         devices: how many.
         seed: of the order, the augmentation and dropout.
@@ -53,6 +54,7 @@ class Plan:
     accumulate: int = 1
     monitor: str = "loss"
     patience: int | None = None
+    delta: float = 0.0
     precision: str = "float32"
     devices: int = 1
     seed: int = 0
@@ -81,6 +83,10 @@ class Plan:
             raise UsageError(f"monitor is {self.monitor!r}; {nearest(str(self.monitor), MONITORS)}")
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"patience is {self.patience}; give at least 1, or None to never stop early")
+        if not self.delta >= 0:
+            raise UsageError(f"delta is {self.delta}; give 0 or more, the least improvement that counts")
+        if self.delta and self.patience is None:
+            raise UsageError(f"delta is {self.delta}, and there is no patience that it is for; give patience too")
         if self.precision not in PRECISIONS:
             raise UsageError(f"training precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         if not self.save_every >= 0:

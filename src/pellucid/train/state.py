@@ -26,7 +26,7 @@ class State:
         settings: what has to be the same for a training to be resumed.
         history: one record per epoch.
         best_epoch: counted from 1; 0 before the first.
-        waited: epochs since the best one.
+        waited: epochs since the last improvement that counted.
         done: whether the training ended by itself.
         stopped_early: whether because the monitored number no longer got better.
         step: batches of the running epoch that are done; 0 at the end of an epoch.

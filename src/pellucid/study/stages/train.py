@@ -180,7 +180,7 @@ def fit_task(
         activation=m.activation, features=m.features, weights=_start(context), normalise=m.normalise,
         epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
         optimizer=t.optimizer, momentum=t.momentum, schedule=t.schedule, warmup=t.warmup, weight_decay=t.weight_decay,
-        clip=t.clip, accumulate=t.accumulate, monitor=t.monitor, patience=t.patience,
+        clip=t.clip, accumulate=t.accumulate, monitor=t.monitor, patience=t.patience, delta=t.delta,
         augment=t.augment, balance=t.balance, loss=t.loss, calibrate=t.calibrate,
         precision=t.precision or ("bf16" if context.recipe.precision == "bf16" else "float32"),
         device=context.recipe.device, devices=t.devices, seed=context.recipe.seed,
