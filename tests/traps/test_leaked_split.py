@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import KFold
 
 from make_skin_and_chest import make_ham10000
 from pellucid.core.case import Case
-from pellucid.data import Split, check_split, load_dataset, split
+from pellucid.data import Split, check_folds, check_split, folds, load_dataset, split
 from pellucid.errors import InputError
 from pellucid.train import fit
 
@@ -83,3 +84,19 @@ def test_training_refuses_a_patient_on_both_sides():
     with pytest.raises(InputError, match="1 patients are in the training and in the validation cases, the first is group '1'"):
         train(cases[:4], cases[4:9])
     train(cases[:3], cases[3:9])
+
+
+def test_folds_by_picture_leak_and_ours_do_not():
+    cases = cohort()
+    by_picture = [([cases[i] for i in train], [cases[i] for i in val]) for train, val in KFold(5, shuffle=True, random_state=0).split(cases)]
+    assert np.mean([memory_score(train, val) for train, val in by_picture]) > 0.8, "the trap is real"
+    with pytest.raises(InputError, match=r"fold 1 of 5: \d+ groups are on two sides"):
+        check_folds(by_picture, cases)
+    assert [memory_score(train, val) for train, val in folds(cases, 5)] == [0.0] * 5
+
+
+def test_folds_that_hold_a_patient_of_the_test_side_are_refused():
+    cases = cohort()
+    with pytest.raises(InputError, match="1 of 10 groups of the held-out test side are in the folds as well"):
+        folds(cases[:91], 5, test=cases[91:])
+    folds(cases[:90], 5, test=cases[90:])

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.case import Case
+from pellucid.data.folds import Folds, check_folds, folds
 from pellucid.data.given_splits import follow_split, official_split
 from pellucid.data.registry import DATASETS
 from pellucid.data.splits import Split, check_split, split
 from pellucid.errors import UsageError, nearest
 
-__all__ = ["DATASETS", "Split", "check_split", "follow_split", "load_dataset", "official_split", "split"]
+__all__ = [
+    "DATASETS", "Folds", "Split", "check_folds", "check_split", "folds", "follow_split", "load_dataset",
+    "official_split", "split",
+]  # fmt: skip
 
 
 def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> list[Case]:
