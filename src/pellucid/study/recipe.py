@@ -87,7 +87,7 @@ class Train(Part):
     patience: int | None = Field(default=None, ge=1)
     delta: float = Field(default=0, ge=0, description="the least improvement that counts for the patience")
     augment: list[str | dict[str, Any]] = Field(default_factory=list)
-    balance: Literal["class_weights"] | None = None
+    balance: Literal["class_weights", "oversample"] | None = None
     loss: str | dict[str, dict[str, Any] | None] | None = None
     precision: Literal["float32", "bf16", "fp16"] | None = Field(default=None, description="bf16 if the recipe's is")
     devices: int = Field(default=1, ge=1)

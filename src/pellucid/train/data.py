@@ -12,6 +12,7 @@ from pellucid.core.case import Case, check_unique
 from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
 from pellucid.train.augment import Augmentation
+from pellucid.train.oversample import drawn_rows
 
 TRUTH = "truth"
 """The key of the truth in a batch."""
@@ -107,6 +108,11 @@ class Batches:
         seed: of the order and the augmentation; None for validation, in order.
         augment: applied to all inputs with spatial axes and to a mask; to tables too where it says so.
         pin: whether batches lie in pinned memory, from which they are copied to a GPU in the background.
+        oversample: the class of each case ``(N,)``, each of which is to be drawn as often as the largest, anew in every
+            epoch (:func:`~pellucid.train.oversample.drawn_rows`); for training alone.
+
+    Raises:
+        UsageError: a batch size below 1, or batches for validation that are to be oversampled.
     """
 
     def __init__(
@@ -117,13 +123,18 @@ class Batches:
         seed: int | None = None,
         augment: Sequence[Augmentation] = (),
         pin: bool = False,
+        oversample: Tensor | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; give at least 1")
+        if oversample is not None and seed is None:
+            raise UsageError("validation and test cases are never oversampled; oversample the training batches alone")
         self.data, self.batch_size, self.seed = dict(data), batch_size, seed
         self.augment, self.pin = tuple(augment), pin
         self.epoch, self.rank, self.world = 0, 0, 1
         self.n = len(data[TRUTH])
+        self.oversample = oversample
+        self.drawn = self.n if oversample is None else len(drawn_rows(oversample, torch.Generator()))
         self.bounds = self._bounds()
         self.rng = torch.Generator().get_state()
 
@@ -131,10 +142,10 @@ class Batches:
         return len(self.bounds)
 
     def _bounds(self) -> list[tuple[int, int]]:
-        bounds = [(i, min(i + self.batch_size, self.n)) for i in range(0, self.n, self.batch_size)]
+        bounds = [(i, min(i + self.batch_size, self.drawn)) for i in range(0, self.drawn, self.batch_size)]
         # Batch norm has no variance of a single case: it joins the batch before it.
         if self.seed is not None and len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
-            bounds[-2:] = [(bounds[-2][0], self.n)]
+            bounds[-2:] = [(bounds[-2][0], self.drawn)]
         return bounds
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
@@ -150,7 +161,9 @@ class Batches:
         order, generator = torch.arange(self.n), torch.Generator()
         if self.seed is not None:
             generator.manual_seed(self.seed * 1_000_003 + self.epoch)
-            order = torch.randperm(self.n, generator=generator)
+            if self.oversample is not None:
+                order = drawn_rows(self.oversample, generator)
+            order = order[torch.randperm(self.drawn, generator=generator)]
         if rng is not None:
             generator.set_state(rng)
         for number, (start, end) in enumerate(self.bounds[first:], first):

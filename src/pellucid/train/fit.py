@@ -32,6 +32,7 @@ from pellucid.train.losses import Named as NamedLoss
 from pellucid.train.losses import class_weights, make_loss
 from pellucid.train.module import METRICS, TrainingModule, outputs
 from pellucid.train.normalise import STATISTICS, Normalise
+from pellucid.train.oversample import classes_to_draw
 from pellucid.train.plan import Plan
 from pellucid.train.progress import bar
 from pellucid.train.schedule import Named as NamedSchedule
@@ -39,6 +40,7 @@ from pellucid.train.state import State
 from pellucid.train.stop import Interrupted
 from pellucid.types import Activation, Task
 
+BALANCES = ("class_weights", "oversample")
 PLACES = 64  # of a mask, by which a training that is resumed knows it again
 
 
@@ -140,7 +142,9 @@ def fit(
         accumulate: batches per step of the optimiser; all their cases weigh the same (a loss that is a ratio over the
             batch is the mean of the batches' ratios).
         loss: see ``make_loss``; that of the task if None.
-        balance: ``"class_weights"`` gives rare classes a larger weight; None does nothing.
+        balance: ``"class_weights"`` gives rare classes a larger weight; ``"oversample"`` draws the cases of rare
+            exclusive classes more often, so that an epoch has as many of each as of the largest (the training cases
+            alone: validation cases never are); None does nothing.
         augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
         monitor: what the best epoch is the best of, on the validation cases: ``"loss"``, or ``"metric"``: accuracy and
             Dice, of which more is better, or RMSE, of which less is.
@@ -176,8 +180,8 @@ def fit(
         devices=devices, seed=seed, save_every=save_every,
     )  # fmt: skip
     where = training_device(device, plan)
-    if balance not in (None, "class_weights"):
-        raise UsageError(f"balance is {balance!r}; give 'class_weights' or leave it out")
+    if balance not in (None, *BALANCES):
+        raise UsageError(f"balance is {balance!r}; give {' or '.join(map(repr, BALANCES))}, or leave it out")
     if normalise not in STATISTICS:
         raise UsageError(f"normalise is {normalise!r}; give 'data' or 'imagenet'")
     if resume and out is None:
@@ -217,18 +221,21 @@ def fit(
         val = columns(cases_val, predictor) if cases_val else None
         if val is not None:
             _check_sizes(train, val)
-        rare = None
-        if balance is not None:
+        rare = drawn = None
+        names = predictor.classes
+        if balance == "oversample":
+            drawn = classes_to_draw(torch.stack(train[TRUTH]), predictor)
+        elif balance is not None:
             truths = torch.stack(train[TRUTH])
-            rare = class_weights(
-                truths, activation=predictor.activation, classes=len(predictor.classes), names=predictor.classes
-            )
+            rare = class_weights(truths, activation=predictor.activation, classes=len(names), names=names)
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
         if state.weights:
             _load(module, state.weights, folder)
         lay_out(module, last=True)
         pin = where.type == "cuda"
-        batches = Batches(train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin)
+        batches = Batches(
+            train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin, oversample=drawn
+        )
         val_batches = None if val is None else Batches(val, batch_size=batch_size, pin=pin)
         training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare))
         check_output(training, val_batches or batches)
