@@ -12,6 +12,7 @@ from pellucid.engine import Engine
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError
 from pellucid.io import read
 from pellucid.nets import load_predictor, save_predictor
+from pellucid.refine.ensemble import ensemble
 from pellucid.refine.segx import segx
 from pellucid.report import build_report
 from pellucid.study.store import load_run
@@ -34,6 +35,7 @@ __all__ = [
     "UsageError",
     "build_report",
     "datasets",
+    "ensemble",
     "evaluate",
     "explain",
     "explain_many",

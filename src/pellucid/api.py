@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,7 +14,7 @@ from pellucid.core.case import Case, check_unique
 from pellucid.core.explainer import EXPLAINERS, Explainer
 from pellucid.core.metric import METRICS
 from pellucid.core.predictor import Predictor
-from pellucid.core.refiner import refined_again
+from pellucid.core.refiner import made_again
 from pellucid.core.registry import Registry
 from pellucid.core.target import Target, as_target
 from pellucid.core.verdict import Thresholds
@@ -266,15 +266,7 @@ def evidence_of(
         described = {k: v for k, v in a.target.items() if k not in ("index", "label")}
         target = as_target(described, engine.predictor)
         targets.append(target)
-        # A refined map was made from that of a method, which its provenance names.
-        method = a.method if a.refinement is None else str(a.provenance.get("method", a.method))
-        if method in EXPLAINERS:
-            explainer = as_explainer(method, a.provenance.get("parameters", {}))
-            seed = int(a.provenance.get("seed", 0))
-            found = reexplain(explainer, target, place, seed=seed, background=background)
-            again.append(found if a.refinement is None else _refining(found, a))
-        else:
-            again.append(_cannot(a.method))
+        again.append(_again(a, target, place, background))
     problem = Problem(engine, [case], targets)
     problem.bind()
     return Evidence(
@@ -283,20 +275,32 @@ def evidence_of(
     )
 
 
-def _refining(again: Explain, like: Attribution) -> Explain:
-    """Explain again, and refine as ``like`` was refined, by the same mask."""
+def _again(like: Attribution, target: Target, place: int, background: Sequence[Case]) -> Explain:
+    """Explain again by the method that the provenance names, or by all of an ensemble's, and refine as before."""
 
-    def refined(engine: Engine, cases: Sequence[Case], bound: Sequence[Any], **more: Any) -> list[Attribution]:
-        return refined_again(again(engine, cases, bound, **more), like)
+    def again(engine: Engine, cases: Sequence[Case], bound: Sequence[Any], **more: Any) -> list[Attribution]:
+        def explain(a: Attribution) -> list[Attribution]:
+            method = a.method if like.refinement is None else str(a.provenance.get("method", a.method))
+            if method not in EXPLAINERS:
+                raise UsageError(f"{method!r} is not a registered method, so its map cannot be made again")
+            explainer = as_explainer(method, a.provenance.get("parameters", {}))
+            seed = int(a.provenance.get("seed", 0))
+            return reexplain(explainer, target, place, seed=seed, background=background)(engine, cases, bound, **more)
 
-    return refined
+        if len(models := {str(p.get("weights")) for p in _sources(like)}) > 1:
+            raise UsageError(f"{like.method!r} is of maps of {len(models)} models, and one alone cannot make it again")
+        return made_again(like, explain)
+
+    return again
 
 
-def _cannot(method: str) -> Callable[..., list[Attribution]]:
-    def fail(*_: Any, **__: Any) -> list[Attribution]:
-        raise UsageError(f"{method!r} is not a registered method, so its map cannot be made again")
-
-    return fail
+def _sources(a: Attribution) -> list[Mapping[str, Any]]:
+    """The provenance of every map that a map was made from."""
+    members = (a.refinement or {}).get("members")
+    if members is None:
+        before = (a.refinement or {}).get("before")
+        return [a.provenance] if before is None else _sources(a.replace(refinement=before))
+    return [p for m in members for p in _sources(a.replace(provenance=m["provenance"], refinement=m["refinement"]))]
 
 
 def methods() -> pd.DataFrame:

@@ -31,7 +31,7 @@ from pellucid.study.store import TABLES
 from pellucid.train.augment import AUGMENTATIONS
 from pellucid.train.losses import BY_TASK
 
-REFINED = {"segx": "SegX"}  # the section of each refiner
+REFINED = {"segx": "SegX", "ensemble": "Ensemble"}  # the section of each refiner
 
 
 def by_name(rows, key="name"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -71,13 +71,30 @@ class Refiner(ABC):
         """
         raise UsageError(f"{like.method}: a map of {cls.name} cannot be made again from the map of one method")
 
+    @classmethod
+    def together(cls, made: Sequence[Attribution], like: Attribution) -> Attribution:  # noqa: ARG003
+        """The same done to the maps of several methods, which ``like.refinement["members"]`` lists, made again.
+
+        Raises:
+            UsageError: it takes one map to make one.
+        """
+        raise UsageError(f"{like.method}: a map of {cls.name} is not made of several")
+
     def takes(self, a: Attribution) -> bool:
         """Whether this map is to be refined."""
-        return a.refinement is None if self.of is None else a.method in self.of
+        return a.refinement is None and self.usual(a.method) if self.of is None else a.method in self.of
+
+    def usual(self, method: str) -> bool:  # noqa: ARG002
+        """Whether the map of a method is taken where ``of`` does not say."""
+        return True
 
     def called(self, method: str) -> str:
         """The name of the refined map."""
         return f"{self.label or self.name}({method})"
+
+    def makes(self, taken: Sequence[str]) -> list[str]:
+        """The names of the maps that are made of those taken."""
+        return [self.called(m) for m in taken]
 
     def describe(self) -> dict[str, Any]:
         """The options as plain values, for provenance."""
@@ -89,16 +106,46 @@ REFINERS: Registry[type[Refiner]] = Registry("refiner", "pellucid.refine")
 
 
 def refined_again(made: Sequence[Attribution], like: Attribution) -> list[Attribution]:
-    """Maps that were made again, refined as ``like`` was; as they are if it was not.
+    """Maps of one method, refined as ``like`` was; as they are if it was not.
+
+    With an ensemble there is nothing to combine one method's map with: it is masked, if the members were masked alike.
 
     Raises:
         UsageError: that refinement cannot be repeated.
     """
     if like.refinement is None:
         return list(made)
+    if "members" in like.refinement:
+        return refined_again(made, _member(like, like.refinement["members"][0])) if is_masked(like) else list(made)
     before = like.refinement.get("before")
     made = refined_again(made, like.replace(refinement=before))
     return REFINERS[str(like.refinement["refiner"])].again(made, like)
+
+
+def made_again(like: Attribution, explain: Callable[[Attribution], list[Attribution]]) -> list[Attribution]:
+    """Maps like ``like``, from what its methods make anew: one method's, or those of all members of an ensemble.
+
+    Args:
+        like: the map, refined or not.
+        explain: makes one method's maps again, one per case; it is given what the provenance of that map says.
+
+    Raises:
+        UsageError: that refinement cannot be repeated.
+    """
+    if like.refinement is None:
+        return explain(like)
+    refiner = REFINERS[str(like.refinement["refiner"])]
+    if "members" in like.refinement:
+        parts = [made_again(_member(like, m), explain) for m in like.refinement["members"]]
+        return [refiner.together(list(one), like) for one in zip(*parts)]
+    return refiner.again(made_again(like.replace(refinement=like.refinement.get("before")), explain), like)
+
+
+def _member(like: Attribution, member: Mapping[str, Any]) -> Attribution:
+    """A member of an ensemble, as far as it is known from it."""
+    return like.replace(
+        method=str(member["method"]), provenance=member["provenance"], refinement=member["refinement"]
+    )
 
 
 def is_masked(a: Attribution) -> bool:
@@ -106,8 +153,16 @@ def is_masked(a: Attribution) -> bool:
     return a.refinement is not None and "unmasked" in a.refinement
 
 
+def is_ensemble(a: Attribution) -> bool:
+    """Whether a map is made of several others, masked or not."""
+    found = a.refinement
+    while found is not None and "members" not in found:
+        found = found.get("before")
+    return found is not None
+
+
 def base_of(method: str) -> str:
-    """The method within the name of a refined map.
+    """The method within the name of a refined map; an ensemble is a method of its own.
 
     Example:
         >>> base_of("segx(grad_cam)"), base_of("grad_cam")

@@ -125,7 +125,8 @@ def _words(refinement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _holds_maps(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, Mapping) and any(map(_holds_maps, value.values())))
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Tensor) or any(map(_holds_maps, inner))
 
 
 def _plain(value: Any) -> Any:

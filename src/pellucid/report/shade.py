@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.refiner import is_ensemble
 from pellucid.report.style import BAD, SIGNED, UNSIGNED
 
 TOP = 99.5  # per cent of the magnitudes that the colours cover
@@ -29,6 +30,9 @@ WORDS = {
     "empty_mask": "empty mask: the unmasked map is shown",
     "mask_everywhere": "mask everywhere: it hides nothing",
     "ranking_lost": "ranking lost: all of the mask is salient",
+    "members_left_out": "members left out: they say nothing",
+    "members_missing": "members missing: they failed here",
+    "one_member": "one member: nothing to agree with",
 }
 
 
@@ -110,6 +114,8 @@ def scale_for(a: Attribution, *, names: Iterable[str] | None = None) -> Scale:
 
 def unit_of(a: Attribution, family: str = "") -> str:
     """What a map's numbers are: ``"change of logit"`` where it adds up to or ablates the output, else ``"weight"``."""
+    if is_ensemble(a):
+        return "of its maximum"
     if "expected" in a.notes or family in ("perturbation", "shapley"):
         scalar = "score" if a.target.get("kind") == "score" else str(a.target.get("on", "logit"))
         return f"change of {scalar}"

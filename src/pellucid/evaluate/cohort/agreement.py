@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
-from pellucid.core.refiner import is_masked
+from pellucid.core.refiner import is_ensemble, is_masked
 from pellucid.evaluate import maths
 from pellucid.evaluate.cohort.blocks import draws_of
 from pellucid.evaluate.undefined import Undefined
@@ -27,9 +27,9 @@ def agreement_rows(maps: Sequence[Attribution], group: str | None) -> list[dict[
     Evidence for is the positive part of a map, channels summed: what a signed map and one that is never negative have
     in common. Pictures that both maps cover are compared, all of their pixels together; tables only where there is no
     picture. ``rho`` is NaN where a map is the same everywhere. Masked maps are left out: those that share a mask agree
-    because of it.
+    because of it; and so are ensembles, which agree with their members.
     """
-    return list(_rows([a for a in maps if not is_masked(a)], group))
+    return list(_rows([a for a in maps if not is_masked(a) and not is_ensemble(a)], group))
 
 
 def agreement(rows: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
