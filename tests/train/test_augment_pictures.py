@@ -12,11 +12,12 @@ from scipy import ndimage
 from pellucid.errors import UsageError
 from pellucid.train.augment import AUGMENTATIONS, Affine, as_augmentations
 from pellucid.train.augment_base import Augmentation
-from pellucid.train.augment_grey import BiasField, Blur, Gamma, Invert, Noise
+from pellucid.train.augment_grey import BiasField, Blur, ColorJitter, Gamma, Invert, Noise
 from pellucid.train.augment_things import Frame, Opacities, PasteDevices
 
 NEW: dict[str, dict[str, Any]] = {
-    "gamma": {}, "bias_field": {}, "noise": {}, "blur": {}, "invert": {"p": 0.5}, "paste_devices": {"p": 1.0},
+    "gamma": {}, "bias_field": {}, "noise": {}, "blur": {}, "color_jitter": {},
+    "invert": {"p": 0.5}, "paste_devices": {"p": 1.0},
     "opacities": {"p": 1.0}, "frame": {"p": 1.0}, "affine": {"aspect": 0.2, "outside": "frame", "shift": 0.2},
 }  # fmt: skip
 MOVES = {"frame", "affine"}
@@ -171,7 +172,25 @@ def test_things_are_for_pictures_alone(name: str) -> None:
         change({"ct": torch.zeros(1, 1, 4, 4, 4)}, None, torch.Generator())
 
 
-@pytest.mark.parametrize("name", ["gamma", "bias_field", "noise", "blur", "invert"])
+def test_jitter_is_a_factor_of_brightness_then_of_contrast_and_black_stays_black() -> None:
+    x = torch.rand(5, 1, 9, 7, generator=torch.Generator().manual_seed(3))
+    x[:, :, 0] = 0
+    (bright,) = ColorJitter(brightness=0.4, contrast=0)({"x": x}, None, torch.Generator().manual_seed(1))[0].values()
+    factor = (bright / x)[:, 0, 4, 4]
+    assert torch.allclose(bright, x * factor.reshape(-1, 1, 1, 1))
+    assert len(factor.unique()) == 5
+    assert float((factor - 1).abs().max()) <= 0.4
+    assert float(bright[:, :, 0].abs().max()) == 0
+    (spread,) = ColorJitter(brightness=0, contrast=0.4)({"x": x}, None, torch.Generator().manual_seed(1))[0].values()
+    assert float(spread.min()) == 0
+    for before, after in zip(x[:, 0], spread[:, 0]):
+        there = after > 0  # elsewhere it would be darker than black
+        share = (after - before.mean())[there] / (before - before.mean())[there]
+        assert torch.allclose(share, share[0].expand_as(share), atol=1e-3)
+        assert 0.6 <= float(share[0]) <= 1.4
+
+
+@pytest.mark.parametrize("name", ["gamma", "bias_field", "noise", "blur", "color_jitter", "invert"])
 @pytest.mark.parametrize("shape", [(9,), (5, 6, 7)])
 def test_grey_values_change_with_any_number_of_axes(name: str, shape: tuple[int, ...]) -> None:
     x = torch.rand(4, 1, *shape, generator=torch.Generator().manual_seed(0))

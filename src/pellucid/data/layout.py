@@ -51,6 +51,10 @@ class Below:
                 return (inside or paths)[0]
         return None
 
+    def every(self, name: str) -> list[Path]:
+        """All files of that name."""
+        return list(self._paths.get(name, []))
+
     def need(self, *names: str, what: str, layout: str) -> Path:
         """As :meth:`find`.
 

@@ -116,6 +116,15 @@ def resized(image: Image, size: tuple[int, ...] | None, *, labels: bool = False)
     return replace(image, array=array, spacing=spacing, geometry=geometry)
 
 
+def squared(image: Image, value: float, *, at_least: Sequence[int] | None = None) -> Image:
+    """The picture ``(C, H, W)`` in the middle of a square of ``value`` as long as its longer side, or ``at_least``."""
+    height, width = image.spatial
+    side = max(height, width, *(at_least or ()))
+    top, left = (side - height) // 2, (side - width) // 2
+    edges = ((0, 0), (top, side - height - top), (left, side - width - left))
+    return replace(image, array=np.pad(image.array, edges, constant_values=np.float32(value)))
+
+
 def _linear(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
     if len(size) == 2:
         x = torch.from_numpy(array)[None]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from pellucid.errors import UsageError
-from pellucid.io.dicom_grid import Plane, grid, pixel_spacing, plane_of, sort_planes
+from pellucid.io.dicom_grid import Plane, grid, orientation_of, pixel_spacing, plane_of, sort_planes
 from pellucid.io.dicom_header import facts, open_header, parsing_header, refuse_without_pixels
 from pellucid.io.dicom_pixels import display_window, real_values
 from pellucid.io.dicom_seg import read_seg
@@ -58,6 +58,9 @@ def _read(ds: Dataset, path: PathLike, frame: int | None) -> Image:
     picture = values[which]
     picture = np.moveaxis(picture, -1, 0) if picture.ndim == 3 else picture[None]
     meta |= said | {"axes": "row column"}
+    plane = plane_of(ds, "this file", frame=None if frame is None else which)
+    if plane is not None:
+        meta["orientation"] = orientation_of(plane)
     return Image(array=picture, spacing=spacing, window=window, meta=meta, source=Path(path))
 
 

@@ -65,6 +65,19 @@ def plane_of(ds: Dataset, name: str, *, frame: int | None = None) -> Plane | Non
     )  # fmt: skip
 
 
+_WAYS = (("right to left", "left to right"), ("front to back", "back to front"), ("feet to head", "head to feet"))
+
+
+def orientation_of(plane: Plane) -> str:
+    """Which way the patient lies in a picture, by the nearest axis, such as "rows from front to back, columns …"."""
+
+    def way(vector: NDArray[np.float64]) -> str:
+        axis = int(np.abs(vector).argmax())
+        return _WAYS[axis][int(vector[axis] < 0)]
+
+    return f"rows from {way(plane.column)}, columns from {way(plane.row)}"
+
+
 def sort_planes(planes: Sequence[Plane], path: PathLike) -> NDArray[np.intp]:
     """The order along the common normal.
 

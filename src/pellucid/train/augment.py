@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from pellucid.core.registry import build
 from pellucid.errors import UsageError, nearest
 from pellucid.train.augment_base import Augmentation, Batch, bounds, uniform, wide
-from pellucid.train.augment_grey import BiasField, Blur, Gamma, Invert, Noise
+from pellucid.train.augment_grey import BiasField, Blur, ColorJitter, Gamma, Invert, Noise
 from pellucid.train.augment_things import Frame, Opacities, PasteDevices
 
 
@@ -176,7 +176,8 @@ class DropInput:
 
 AUGMENTATIONS: dict[str, type] = {
     "flip": Flip, "affine": Affine, "intensity": Intensity, "drop_input": DropInput,
-    "gamma": Gamma, "bias_field": BiasField, "noise": Noise, "blur": Blur, "invert": Invert,
+    "gamma": Gamma, "color_jitter": ColorJitter, "bias_field": BiasField, "noise": Noise, "blur": Blur,
+    "invert": Invert,
     "paste_devices": PasteDevices, "opacities": Opacities, "frame": Frame,
 }  # fmt: skip
 

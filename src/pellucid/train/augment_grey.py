@@ -125,6 +125,36 @@ def _blurred(x: Tensor, sigma: Tensor, most: float) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColorJitter:
+    """Brightness and contrast multiplied, as torchvision's ColorJitter does: what is darkest never gets darker.
+
+    Brightness counts from the picture's smallest value, so that a black background stays black under it; contrast
+    spreads about the mean. Saturation and hue are left out: grey pictures have neither.
+
+    Attributes:
+        brightness: largest change, as a share.
+        contrast: largest change, as a share.
+    """
+
+    brightness: float = 0.2
+    contrast: float = 0.2
+
+    def __call__(
+        self, images: Batch, mask: Tensor | None, generator: torch.Generator
+    ) -> tuple[Batch, Tensor | None]:
+        """Change the brightness of each case, then its contrast."""
+        changed = {}
+        for name, x in images.items():
+            bright = wide(1 + self.brightness * uniform(len(x), generator), x)
+            spread = wide(1 + self.contrast * uniform(len(x), generator), x)
+            low = bounds(x)[0]
+            lit = low + (x - low) * bright
+            mean = lit.mean(tuple(range(1, x.ndim)), keepdim=True)
+            changed[name] = torch.maximum(mean + (lit - mean) * spread, low)
+        return changed, mask
+
+
+@dataclass(frozen=True, kw_only=True)
 class Invert:
     """Bright for dark in some of the cases, as films and MONOCHROME1 show it.
 

@@ -8,7 +8,6 @@ from typing import Any
 from pellucid.core.case import Case
 from pellucid.data.registry import DATASETS
 from pellucid.data.synthetic import classification, dermoscopy, regression, segmentation, volume
-from pellucid.data.synthetic.parts import KINDS
 from pellucid.errors import UsageError, unknown
 
 _CASE: dict[str, Callable[..., Case]] = {
@@ -59,7 +58,7 @@ def make(
         [1, 0, 1, 0]
     """
     if task not in _CASE:
-        raise unknown("synthetic task", task, KINDS)
+        raise unknown("synthetic task", task, _CASE)
     size = _SIZE[task] if size is None else size
     if size < 16:
         raise UsageError(f"size {size}: below 16 pixels nothing can be drawn; give 16 or more")

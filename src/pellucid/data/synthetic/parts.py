@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pellucid.data.synthetic.canvas import Array
 
 TASKS = ("classification", "regression", "segmentation", "volume")
-KINDS = (*TASKS, "dermoscopy")  # their order seeds them
+KINDS = (*TASKS, "dermoscopy", "slices")  # their order seeds them
 LETTER = np.array([[1, 1, 1, 0], [1, 0, 0, 1], [1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 1]], dtype=np.float32)
 
 
