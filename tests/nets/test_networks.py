@@ -43,6 +43,7 @@ SHAPES = [
     ("resnet18", {"classes": 3, "in_channels": 3}, [(3, 64, 64)], (3,)),
     ("resnet18", {"spatial_dims": 3}, [(1, 32, 32, 32)], (1,)),
     ("resnet18", {"classes": 2, "head": 8, "dropout": 0.5, "standardise": "picture"}, [(1, 40, 33)], (2,)),
+    ("resnet18", {"classes": 2, "conv": 4}, [(1, 40, 33)], (2,)),
     ("densenet121", {"classes": 2}, [(1, 64, 64)], (2,)),
     ("unet", {"classes": 3, "channels": (4, 8, 16), "dropout": 0.1}, [(1, 30, 37)], (3, 30, 37)),
     ("unet", {"channels": (4, 6, 8), "norm": "instance", "in_channels": 3}, [(3, 3, 2)], (1, 3, 2)),

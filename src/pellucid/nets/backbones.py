@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from pellucid.errors import UsageError
+from pellucid.nets.conv_head import ConvHeadResNet
 from pellucid.nets.picture_norm import standardised
 from pellucid.nets.registry import NETWORKS
 
@@ -16,7 +17,15 @@ Standardise = Literal["picture"]
 
 
 def _resnet(
-    depth: int, classes: int, in_channels: int, spatial_dims: int, head: int | None, dropout: float, norm: str | None
+    depth: int,
+    classes: int,
+    in_channels: int,
+    spatial_dims: int,
+    head: int | None,
+    dropout: float,
+    norm: str | None,
+    conv: int | None,
+    size: int | None,
 ) -> nn.Module:
     from monai.networks import nets
 
@@ -33,6 +42,11 @@ def _resnet(
         bias_downsample=False,
     )
     last = new_head(module.fc, head=head, dropout=dropout)
+    if conv is None and size is not None:
+        raise UsageError(f"size is {size}, and there is no 'conv' that it is for; give 'conv' too, or leave it out")
+    if conv is not None:
+        given: dict[str, Any] = {"spatial_dims": spatial_dims, "head": head, "dropout": dropout}
+        return standardised(ConvHeadResNet(module, channels=conv, size=size, **given), norm)
     if last is not None:
         module.fc = last
     elif dropout:
@@ -50,6 +64,8 @@ def resnet18(
     head: int | None = None,
     dropout: float = 0.0,
     standardise: Standardise | None = None,
+    conv: int | None = None,
+    size: int | None = None,
 ) -> nn.Module:
     """ResNet-18 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``.
 
@@ -61,8 +77,15 @@ def resnet18(
             layer if None.
         dropout: share of the features that are left out in training, before the last linear layer.
         standardise: ``"picture"`` for a :class:`~pellucid.nets.picture_norm.PictureNorm` in front.
+        conv: channels of a 2×2 convolution with ReLU in the place of the pooling. The seed of the MRI study has a
+            ResNet without its pooling, frozen, with a stem for one channel, then such a convolution and a linear layer
+            over all that it gives, for pictures of one size; its code is not at hand, and the number of channels is
+            yours to give. Ours is the average over the convolution's map, so that every size will do, unless ``size``
+            is given. See :class:`~pellucid.nets.conv_head.ConvHeadResNet`; freezing is of the training.
+        size: with ``conv``, the side of the pictures, all of one size: the linear layer then takes all places of the
+            convolution's map, as the seed's.
     """
-    return _resnet(18, classes, in_channels, spatial_dims, head, dropout, standardise)
+    return _resnet(18, classes, in_channels, spatial_dims, head, dropout, standardise, conv, size)
 
 
 @NETWORKS.register("resnet50")
@@ -74,9 +97,11 @@ def resnet50(
     head: int | None = None,
     dropout: float = 0.0,
     standardise: Standardise | None = None,
+    conv: int | None = None,
+    size: int | None = None,
 ) -> nn.Module:
     """ResNet-50 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
-    return _resnet(50, classes, in_channels, spatial_dims, head, dropout, standardise)
+    return _resnet(50, classes, in_channels, spatial_dims, head, dropout, standardise, conv, size)
 
 
 @NETWORKS.register("resnet101")
@@ -88,9 +113,11 @@ def resnet101(
     head: int | None = None,
     dropout: float = 0.0,
     standardise: Standardise | None = None,
+    conv: int | None = None,
+    size: int | None = None,
 ) -> nn.Module:
     """ResNet-101 (He et al., 2016): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
-    return _resnet(101, classes, in_channels, spatial_dims, head, dropout, standardise)
+    return _resnet(101, classes, in_channels, spatial_dims, head, dropout, standardise, conv, size)
 
 
 @NETWORKS.register("densenet121")
@@ -103,7 +130,10 @@ def densenet121(
     dropout: float = 0.0,
     standardise: Standardise | None = None,
 ) -> nn.Module:
-    """DenseNet-121 (Huang et al., 2017): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18."""
+    """DenseNet-121 (Huang et al., 2017): ``(B, C, *spatial)`` to logits ``(B, K)``; options as those of ResNet-18.
+
+    ``conv`` and ``size`` excepted.
+    """
     from monai.networks.nets import DenseNet121
 
     module: Any = DenseNet121(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=classes)
