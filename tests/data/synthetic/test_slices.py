@@ -49,7 +49,7 @@ def test_values_groups_and_masks(many) -> None:
 
 
 def test_without_the_lesion_all_else_is_the_same() -> None:
-    for with_it, without in zip(*(drawn(patients=4, slices=1, seed=3, size=64, plant=p) for p in (True, False))):
+    for with_it, without in zip(*(drawn(patients=4, slices=1, seed=3, size=64, extent=1, plant=p) for p in (True, False))):
         change = np.abs(with_it.picture - without.picture)
         if not with_it.label:
             assert not change.any()
@@ -102,8 +102,20 @@ def test_files_are_those_that_mri_slices_reads(tmp_path) -> None:
     assert len({tuple(pc.read(p).spatial) for p in (tmp_path / "images").iterdir()}) > 2
 
 
+def test_the_extent_is_how_far_the_fat_reaches_and_all_else_stays() -> None:
+    for few, much in zip(*(synthetic_slices(patients=4, slices=1, size=48, extent=e) for e in (1, 2))):
+        assert few.truth == much.truth
+        if few.truth:
+            assert int(much.region("lesion").sum()) > 1.5 * int(few.region("lesion").sum())
+            assert not (few.region("lesion") & ~much.region("lesion")).any()
+        else:
+            assert torch.equal(few.inputs["image"], much.inputs["image"])
+
+
 def test_numbers_out_of_range(tmp_path) -> None:
     with pytest.raises(UsageError, match="give 1 or more"):
         write_slices(tmp_path, patients=0)
     with pytest.raises(UsageError, match="give 32 or more"):
         pc.load_dataset("synthetic_slices", size=16)
+    with pytest.raises(UsageError, match=r"extent 9: give a number from 0\.5 to 3"):
+        pc.load_dataset("synthetic_slices", extent=9)

@@ -56,9 +56,12 @@ class Slice:
 
 @DATASETS.register("synthetic_slices")
 def synthetic_slices(
-    *, patients: int = 40, slices: int = 4, seed: int = 42, size: int = 224, plant: bool = True
+    *, patients: int = 40, slices: int = 4, seed: int = 42, size: int = 224, extent: float = 1.0, plant: bool = True
 ) -> list[Case]:
-    """Calf MRI, several slices a patient: healthy, or fat in one muscle. Groups are the patients."""
+    """Calf MRI, several slices a patient: healthy, or fat in one muscle. Groups are the patients.
+
+    ``extent`` is how far the fat reaches: 1 is a patch in the muscle, 2 most of the muscle.
+    """
     return [
         Case(
             id=s.id, group=s.group, truth=s.label, inputs={"image": torch.from_numpy(s.picture[None])},
@@ -66,7 +69,7 @@ def synthetic_slices(
                      {"mask": s.leg, "muscles": s.muscles, **({"lesion": s.lesion} if s.label else {})}.items()},
             spacing=(s.px, s.px), meta={"class": CLASSES[s.label], "window": (0.0, 1.0), "modality": "MR"},
         )
-        for s in drawn(patients=patients, slices=slices, seed=seed, size=size, plant=plant)
+        for s in drawn(patients=patients, slices=slices, seed=seed, size=size, extent=extent, plant=plant)
     ]  # fmt: skip
 
 
@@ -77,6 +80,7 @@ def write_slices(
     slices: int = 4,
     size: int = 224,
     seed: int = 42,
+    extent: float = 1.0,
     plant: bool = True,
 ) -> Path:
     """Write the slices as a study has them, for ``load_dataset("mri_slices", folder)``; returns the folder.
@@ -91,6 +95,7 @@ def write_slices(
         slices: of each patient.
         size: pixels along a side, before cutting out.
         seed: of all chance.
+        extent: how far the fat reaches: 1 is a patch in the muscle, 2 most of the muscle.
         plant: False leaves the lesion out of the pictures; its masks stay.
 
     Raises:
@@ -99,7 +104,7 @@ def write_slices(
     """
     folder = Path(folder)
     rows: list[tuple[str, int, str]] = []
-    for s in drawn(patients=patients, slices=slices, seed=seed, size=size, plant=plant):
+    for s in drawn(patients=patients, slices=slices, seed=seed, size=size, extent=extent, plant=plant):
         rows.append((f"{s.id}.png", s.label, s.group))
         cut = _around(s.leg)
         pictures = {"images": (255 * s.picture).round(), "mask": 255 * s.leg}
@@ -114,7 +119,7 @@ def write_slices(
     return folder
 
 
-def drawn(*, patients: int, slices: int, seed: int, size: int, plant: bool) -> Iterator[Slice]:
+def drawn(*, patients: int, slices: int, seed: int, size: int, extent: float, plant: bool) -> Iterator[Slice]:
     """The slices, patient by patient.
 
     Raises:
@@ -122,13 +127,15 @@ def drawn(*, patients: int, slices: int, seed: int, size: int, plant: bool) -> I
     """
     if patients < 1 or slices < 1 or seed < 0:
         raise UsageError(f"patients={patients}, slices={slices}, seed={seed}: give 1 or more, and a seed of 0 or more")
+    if not 0.5 <= extent <= 3:
+        raise UsageError(f"extent {extent}: give a number from 0.5 to 3")
     if size < 32:
         raise UsageError(f"size {size}: below 32 pixels no muscle can be told from another; give 32 or more")
     for patient in range(patients):
         chance = Chance.of("slices", seed, patient)
         label = balanced_label("slices", seed, patient)
         who = leg.build(chance.anatomy)
-        place = _place(chance.signal, who)
+        place = _place(chance.signal, who, extent)
         name, group = name_of("slices", seed, patient)
         for k in range(slices):
             height = (0.1 + 0.618 * k) % 1  # far apart, however many there are
@@ -150,14 +157,14 @@ class _Place:
     seed: int
 
 
-def _place(rng: np.random.Generator, who: leg.Build) -> _Place:
+def _place(rng: np.random.Generator, who: leg.Build, extent: float) -> _Place:
     """Which muscle, where in it, and of what size: the same in all slices of a patient."""
     muscle = int(rng.integers(len(leg.MUSCLES)))
     x, y, a, b, turn = who.muscles[muscle]
     offset = rng.uniform(-0.25, 0.25, 2)
     return _Place(
         muscle + 1,
-        (x + a * offset[0], y + b * offset[1], *(rng.uniform(9.0, 15.0, 2)), turn + rng.normal(0, 0.3)),
+        (x + a * offset[0], y + b * offset[1], *(extent * rng.uniform(9.0, 15.0, 2)), turn + rng.normal(0, 0.3)),
         int(rng.integers(2**31)),
     )
 
