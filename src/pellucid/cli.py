@@ -185,6 +185,61 @@ def synth(
     out: Out,
     n: Annotated[int, typer.Option(help="Cases of each task.")] = 300,
     seed: Annotated[int, typer.Option(help="Of the cases.")] = 42,
+@app.command(name="study-form")
+@guarded
+def study_form(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the forms; in the run by default.")] = None,
+    task: Annotated[str | None, typer.Option(help="Needed where the run explains several.")] = None,
+    cases: Annotated[int, typer.Option(help="How many, drawn at random.")] = 6,
+    methods: Annotated[
+        list[str] | None, typer.Option("--methods", help="One, or several separated by commas; all by default.")
+    ] = None,
+    readers: Annotated[int, typer.Option(help="How many forms, each in an order of its own.")] = 3,
+    repeat: Annotated[float, typer.Option(help="Share of the maps that a reader sees twice, 0 to 0.5.")] = 0.15,
+    seed: Annotated[int | None, typer.Option(help="Of the draw; fresh by default, and kept in the key.")] = None,
+    show_prediction: Annotated[bool, typer.Option("--show-prediction", help="Tell what the model says.")] = False,
+    show_truth: Annotated[bool, typer.Option("--show-truth", help="Outline the true region.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write blinded forms in which readers rate the maps of a run, and the key that stays with you."""
+    from pellucid.readers import study_form as write
+    from pellucid.readers.plan import names_of
+
+    made = write(
+        folder, out=out, task=task, cases=cases, methods=names_of(methods or ()), readers=readers, repeat=repeat,
+        seed=seed, show_prediction=show_prediction, show_truth=show_truth,
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(made.as_dict(), indent=1))
+    for path in made.forms:
+        STDERR.print(f"form: {path}", highlight=False, soft_wrap=True)
+    STDERR.print(f"key: {made.key} (keep it; --fresh removes it with the run)", highlight=False, soft_wrap=True)
+    STDERR.print(f"study {made.study}: {made.maps} maps of {made.cases} cases, {made.pages} pages for each reader")
+
+
+@app.command(name="study-read")
+@guarded
+def study_read(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that the forms were made from.")],
+    answers: Annotated[list[Path], typer.Argument(help="Files that the forms saved.")],
+    key: Annotated[Path | None, typer.Option(help="The key, where it is no longer in the run.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the CSV files; in the run by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read the answers of a study: ratings by method, agreement, what metrics say; the report is written again."""
+    from pellucid.readers import study_read as read
+    from pellucid.readers.show import print_read
+
+    found = read(folder, answers, key=key, out=out)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+    else:
+        print_read(found, STDERR)
+    for path in found.files:
+        STDERR.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
     xai_n: Annotated[int, typer.Option(help="Cases to explain, of each task.")] = 30,
     xai_seed: Annotated[int, typer.Option(help="Of the cases to explain.")] = 999,
     size: Annotated[int, typer.Option(help="Pixels along a side.")] = 224,

@@ -24,6 +24,7 @@ from pellucid.report.mask_quality import mask_quality_panel
 from pellucid.report.masked import masked_gallery
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
+from pellucid.report.readers import readers_panel
 from pellucid.report.reading import reading
 from pellucid.report.score_tables import ARROWS, region_tables, score_tables, verdict_table
 from pellucid.report.scrambled import layers_panel
@@ -123,6 +124,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "regions": region_tables(run, task, order),
         "compared": _compared(run, task, order),
         "scores": score_tables(run, task, order),
+        "readers": readers_panel(run, task),
         "verdicts": verdict_table(run, task, order),
         "cost": cost_rows(run, task, order),
         "trade": trade_panel(run, task, order),

@@ -43,6 +43,11 @@ def limits(run: Run) -> list[str]:
             "How well certainty tells errors was measured on the explained cases alone, with few errors among them; a "
             "threshold chosen here has to be tested on others."
         )
+    if any(len(run.table("readers", t)) for t in run.tasks):
+        found.append(
+            "Readers said what a map tells them, not whether the model used what it marks. A map can persuade and be "
+            "wrong: faithfulness is measured apart."
+        )
     if any(len(run.table("findings", t)) for t in run.tasks):
         found.append(
             "Evidence outside the patient was looked for in places that recur at the same spot of the picture. A mark "

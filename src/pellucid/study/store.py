@@ -20,6 +20,7 @@
     splits/TASK.json    ids of train, val, test
     search/TASK.sqlite  the search for settings; its tables search, search_epochs, search_importance
     figures/  report.html  run.log
+    readers/            keys, forms and CSV files of readers' studies; their tables readers, readers_…
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ TABLES = (
     "refined", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance",
 )  # fmt: skip
+    "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",
 
 
 class Run:
