@@ -163,14 +163,13 @@ def check_names(recipe: Recipe) -> None:
     from pellucid.evaluate.run import as_metric
     from pellucid.explain.make import as_explainer
     from pellucid.nets import NETWORKS
-    from pellucid.refine.make import as_refiner
     from pellucid.study.analysis import as_analysis
+    from pellucid.study.refined_names import check_refiners
 
     for place, work in enumerate(recipe.tasks):
         for method in work.explain.methods if work.explain else ():
             as_explainer(method)
-        for refiner in work.refine:
-            as_refiner(refiner)
+        check_refiners(work)
         earlier = [w.name for w in recipe.tasks[:place]]
         for asked in work.analysis:
             for name in as_analysis(asked).models:

@@ -58,7 +58,7 @@ TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
     "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
-    "refined", "segmentation_quality", "segmentation_quality_summary",
+    "refined", "ensemble_weights", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance",
 )  # fmt: skip
     "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",

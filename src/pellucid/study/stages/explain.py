@@ -69,7 +69,7 @@ def chosen(context: Context) -> list[Case]:
     most = context.explain.most
     if most is None or most >= len(cases):
         return cases
-    order = _spread(cases, context.recipe.seed)
+    order = spread(cases, context.recipe.seed)
     return [cases[i] for i in sorted(order[:most])]
 
 
@@ -125,7 +125,7 @@ def _prediction(context: Context, output: Tensor) -> Tensor:
     return p.probabilities(output[None])[0]
 
 
-def _spread(cases: Sequence[Case], seed: int) -> list[int]:
+def spread(cases: Sequence[Case], seed: int) -> list[int]:
     """An order in which every class, or every part of the range of scores, takes its turn."""
     order = np.random.default_rng(seed).permutation(len(cases)).tolist()
     values = [_value(c) for c in cases]

@@ -1,4 +1,4 @@
-"""Make maps of maps: masked, combined. No pass through the model."""
+"""Make maps of maps: masked, combined. No pass through the model, but where weights are to be measured first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.refine.make import as_refiner
 from pellucid.study.context import Context
+from pellucid.study.stages.ensemble_weights import weighed
 from pellucid.study.stages.explain import cost_rows, verdict_rows
 
 
@@ -19,6 +20,7 @@ def run(context: Context) -> None:
     if not refiners or context.work.explain is None:
         return
 
+    refiners = weighed(context, refiners)
     limits = context.work.evaluate.limits()
 
     def do(batch: Sequence[str]) -> None:
