@@ -33,6 +33,8 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is th
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Best = Annotated[bool, typer.Option("--use-best", help="Train with the settings of the search's best trial.")]
+Where = Annotated[str, typer.Option("--runner", help="Where folds are trained: local or ray.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", help="Folds at a time; 1, or with ray as many as there are CPUs.")]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -85,11 +87,13 @@ def run(
     fresh: Fresh = False,
     only: Annotated[list[str] | None, typer.Option("--only", help="A stage; may be given several times.")] = None,
     best: Best = False,
+    runner: Where = "local",
+    jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe: data, train, explain, evaluate, aggregate, report."""
-    _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json, best=best)
+    _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json, best=best, runner=runner, jobs=jobs)
 
 
 @app.command()
@@ -144,13 +148,15 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A YAML file, or a run folder.")],
     out: Annotated[Path | None, typer.Option("--out", help="The run folder.")] = None,
     best: Best = False,
+    runner: Where = "local",
+    jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train (or load) the models of a recipe and measure them."""
     source, folder = _source(recipe, out)
     stages = ("train",) if (folder / "run.json").is_file() else ("data", "train")
-    _run(source, folder, False, False, stages, quiet, as_json, best=best)
+    _run(source, folder, False, False, stages, quiet, as_json, best=best, runner=runner, jobs=jobs)
 
 
 def _verb(stage: str, text: str) -> None:
@@ -179,12 +185,6 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     STDERR.print(f"report: {build_report(folder)}", highlight=False)
 
 
-@app.command()
-@guarded
-def synth(
-    out: Out,
-    n: Annotated[int, typer.Option(help="Cases of each task.")] = 300,
-    seed: Annotated[int, typer.Option(help="Of the cases.")] = 42,
 @app.command(name="study-form")
 @guarded
 def study_form(
@@ -240,6 +240,12 @@ def study_read(
         STDERR.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+@guarded
+def synth(
+    out: Out,
+    n: Annotated[int, typer.Option(help="Cases of each task.")] = 300,
+    seed: Annotated[int, typer.Option(help="Of the cases.")] = 42,
     xai_n: Annotated[int, typer.Option(help="Cases to explain, of each task.")] = 30,
     xai_seed: Annotated[int, typer.Option(help="Of the cases to explain.")] = 999,
     size: Annotated[int, typer.Option(help="Pixels along a side.")] = 224,
@@ -396,12 +402,13 @@ def doctor(as_json: Json = False) -> None:
 
 def _run(
     recipe: Any, out: Path | None, resume: bool, fresh: bool, only: tuple[str, ...], quiet: bool, as_json: bool,
-    compared: bool = False, best: bool = False,
+    compared: bool = False, best: bool = False, runner: str = "local", jobs: int | None = None,
 ) -> None:  # fmt: skip
     from pellucid.report import build_report
     from pellucid.study.comparison import comparison, print_comparison
     from pellucid.study.recipe import load_recipe
     from pellucid.study.run import failures, run_recipe
+    from pellucid.study.runners import make_runner
     from pellucid.study.summary import print_summary, summary
 
     loaded = recipe if not isinstance(recipe, Path | dict) else load_recipe(recipe)
@@ -409,7 +416,7 @@ def _run(
     quiet = quiet or not sys.stderr.isatty()
     done = run_recipe(
         recipe, folder, resume=resume, fresh=fresh, only=only, best=best, quiet=quiet, console=STDERR,
-        final={"report": lambda r: build_report(r.folder)},
+        final={"report": lambda r: build_report(r.folder)}, runner=make_runner(runner, jobs),
     )  # fmt: skip
     if as_json:
         found = summary(done)

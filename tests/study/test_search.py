@@ -30,11 +30,12 @@ from pellucid.study import search_study
 from pellucid.study.context import Context
 from pellucid.study.recipe import Segment
 from pellucid.study.run import open_run, run_recipe
+from pellucid.study.runners.local import Processes
 from pellucid.study.search import open_study, search_recipe
 from pellucid.study.search_best import use_best
 from pellucid.study.search_study import Study, alone
 from pellucid.study.search_trial import Outcome
-from pellucid.study.search_workers import Job, Processes
+from pellucid.study.search_workers import Job, Trials, TrialWork
 from pellucid.study.store import Run
 from pellucid.train.recorded import recorded
 from search_recipes import GRID, TPE, plain, small
@@ -209,10 +210,10 @@ def test_another_process_finds_what_this_one_finds(grid: Run, tmp_path: Path, mo
     workers: list[Processes] = []
 
     @contextmanager
-    def one(context: Context, _: int) -> Iterator[Processes]:
-        workers.append(Processes(context, 1))
+    def one(context: Context, _: int) -> Iterator[Trials]:
+        workers.append(Processes(TrialWork.of(context), 1))
         try:
-            yield workers[0]
+            yield Trials(workers[0])
         finally:
             workers[0].close()
 

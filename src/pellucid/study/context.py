@@ -21,10 +21,15 @@ from pellucid.engine.engine import Engine
 from pellucid.errors import PellucidError, UsageError, nearest
 from pellucid.nets import load_predictor
 from pellucid.study.recipe import Explain, Recipe, Work
+from pellucid.study.runners import LocalRunner, Runner
 from pellucid.study.store import Run
 
 LOG = logging.getLogger("pellucid")
 T = TypeVar("T")
+
+
+class Unfinished(PellucidError):  # noqa: N818  (a state, which has been told)
+    """A stage that did not come to its end, and has said why; what needs it is not done, ``--resume`` goes on."""
 
 
 @dataclass(eq=False)
@@ -39,6 +44,7 @@ class Context:
         console: where people read; standard error.
         quiet: no progress bars.
         resume: whether what is done may be kept.
+        runner: where the folds of a cross-validation are trained.
     """
 
     run: Run
@@ -48,6 +54,7 @@ class Context:
     console: Console
     quiet: bool = False
     resume: bool = False
+    runner: Runner = field(default_factory=LocalRunner)
     split: Split | None = None
     also: dict[str, list[Case]] = field(default_factory=dict)
     segmenters: dict[Path, Engine] = field(default_factory=dict)  # by model folder: loaded once, asked batch by batch

@@ -104,6 +104,14 @@ class Train(Part):
 class Explain(Part):
     """Which cases, which methods, what of each."""
 
+class CrossValidation(Part):
+    """The training cross-validated over the training and the validation side of the split; the test side waits."""
+
+    folds: int = Field(default=10, ge=2)
+    final: Literal["mean_epochs", "none"] = Field(default="mean_epochs", description="the model of all these cases")
+    seed: int | None = Field(default=None, description="that deals the folds; the recipe's by default")
+
+
     cases: str = Field(default="test", description="train, val, test, or the name of a source in 'also'")
     with_region: str | None = Field(default=None, description="only cases that have this region")
     most: int | None = Field(default=None, ge=1)
@@ -175,6 +183,7 @@ class Work(Part):
     segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
     explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
     refine: list[str | dict[str, dict[str, Any] | None]] = Field(
+    cross_validation: CrossValidation | None = Field(default=None, description="of the training, by patient")
         default_factory=list, description="what is made of the maps, such as segx"
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
@@ -186,6 +195,11 @@ class Work(Part):
     @field_validator("analysis", "refine", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+    @property
+    def leaves_model(self) -> bool:
+        """Whether there is a model at the end: a cross-validation may be all that is wanted."""
+        return self.cross_validation is None or self.cross_validation.final != "none"
+
         return [value] if isinstance(value, str | dict) else value
 
     @model_validator(mode="after")
@@ -239,6 +253,30 @@ class Work(Part):
 class Recipe(Part):
     """A whole run: one or several tasks."""
 
+    @model_validator(mode="after")
+    def _cross_validated(self) -> Work:
+        asked, t = self.cross_validation, self.train
+        if asked is None:
+            return self
+        if t is None or self.model.network is None:
+            raise ValueError("'cross_validation' trains in every fold; it wants a 'train' section and a 'network'")
+        if t.devices > 1:
+            raise ValueError("'cross_validation' wants 'train.devices: 1'; several folds at a time: --jobs")
+        kind = t.schedule if isinstance(t.schedule, str) else next(iter(t.schedule))
+        if asked.final == "mean_epochs" and kind == "plateau":
+            raise ValueError(
+                "'cross_validation': the final fit has no validation cases, which 'train.schedule: plateau' goes by; "
+                "take another schedule, or 'final: none'"
+            )
+        if self.explain is not None and asked.final == "none":
+            raise ValueError("'explain' wants a model, and 'cross_validation.final: none' leaves none; take one out")
+        if self.explain is not None and self.explain.cases == "val":
+            raise ValueError(
+                "'explain.cases: val': cross-validated, these cases train the final model as well; explain 'test'"
+            )
+        return self
+
+
     name: str
     title: str = ""
     seed: int = 0
@@ -264,6 +302,11 @@ class Recipe(Part):
                 if how.task is not None and how.task not in names[:place]:
                     raise ValueError(
                         f"task {t.name!r}, segment {region!r}: {how.task!r} is no earlier task; "
+                if how.task in names[:place] and not self.tasks[names.index(how.task)].leaves_model:
+                    raise ValueError(
+                        f"task {t.name!r}, segment {region!r}: {how.task!r} leaves no model "
+                        "(cross_validation.final: none)"
+                    )
                         f"{nearest(how.task, names[:place])}"
                     )
             if t.evaluate.shuffled_labels and f"{t.name}-shuffled" in names:
@@ -316,7 +359,7 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
     parts: dict[str, type[BaseModel]] = {
         "data": Data, "also": Data, "model": Model, "train": Train, "segment": Segment, "explain": Explain,
-        "evaluate": Evaluate, "search": Search, "range": Range,
+        "evaluate": Evaluate, "search": Search, "range": Range, "cross_validation": CrossValidation,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:

@@ -18,9 +18,10 @@ from rich.console import Console
 from pellucid.api import methods, metrics
 from pellucid.errors import UsageError, nearest
 from pellucid.explain.make import versions
-from pellucid.study.context import LOG, Context
+from pellucid.study.context import LOG, Context, Unfinished
 from pellucid.study.recipe import STAGES as ORDER
 from pellucid.study.recipe import Recipe, Work, load_recipe
+from pellucid.study.runners import LocalRunner, Runner
 from pellucid.study.search_best import as_trained, use_best
 from pellucid.study.stages import MAKES, STAGES
 from pellucid.study.store import Run
@@ -39,6 +40,7 @@ def run_recipe(
     quiet: bool = False,
     console: Console | None = None,
     final: Mapping[str, Final] | None = None,
+    runner: Runner | None = None,
 ) -> Run:
     """Run a recipe into a folder.
 
@@ -52,6 +54,7 @@ def run_recipe(
         quiet: no progress bars.
         console: where people read; standard error by default.
         final: stages that work on the whole folder at the end, such as ``{"report": build_report}``.
+        runner: where the folds of a cross-validation are trained; this process by default.
 
     Raises:
         UsageError: a wrong recipe, an unknown stage, a folder that holds another run.
@@ -71,17 +74,20 @@ def run_recipe(
         LOG.info("recipe %s (%s), seed %s", recipe.name, recipe.hash(), recipe.seed)
         if best:
             use_best(run, recipe.tasks, again="train" in only and not resume)
+        whole = True
         for work in recipe.tasks:
-            context = Context(run, recipe, as_trained(run, work), base, console, quiet, resume=resume or bool(only))
-            for stage in ORDER:
-                if stage in STAGES and (not only or stage in only):
-                    do_stage(context, stage, again=stage in only and not resume)
+            context = Context(
+                run, recipe, as_trained(run, work), base, console, quiet, resume=resume or bool(only),
+                runner=runner or LocalRunner(),
+            )  # fmt: skip
+            asked = [s for s in ORDER if s in STAGES and (not only or s in only)]
+            whole &= all(do_stage(context, stage, again=stage in only and not resume) for stage in asked)
         for stage, act in (final or {}).items():
             if not only or stage in only:
                 start = perf_counter()
                 act(run)
                 LOG.info("%s done in %.1f s", stage, perf_counter() - start)
-        if not only:
+        if not only and whole:
             run.tidy()
             run.update(finished=_now())
     return run
@@ -94,24 +100,30 @@ def failures(run: Run) -> list[tuple[str, str, str, str]]:
     return [(str(r["task"]), str(r["stage"]), str(r["item"]), str(r["error"])) for r in wrong.to_dict("records")]
 
 
-def do_stage(context: Context, stage: str, *, again: bool = False) -> None:
-    """Do one stage of a task, if it is not done or is wanted again."""
+def do_stage(context: Context, stage: str, *, again: bool = False) -> bool:
+    """Do one stage of a task, if it is not done or is wanted again; whether it came to its end."""
     ledger, task = context.run.ledger, context.task
     if again:
         context.run.forget(task, stage, MAKES.get(stage, ()))
         if stage == "explain":  # new maps take the place of all that were there, the refined ones among them
             ledger.forget(task, "refine")
     if ledger.state(task, stage) == "done":
-        return
+        return True
     if not _wanted(context.work, stage):
         ledger.record(task, stage, "*", "done")
-        return
+        return True
     start = perf_counter()
-    STAGES[stage](context)
+    try:
+        STAGES[stage](context)
+    except Unfinished as error:
+        LOG.error("%s, %s: %s", task, stage, error)
+        context.console.print(f"[red]✗[/] {error}", highlight=False, soft_wrap=True)
+        return False
     seconds = perf_counter() - start
     ledger.record(task, stage, "*", "done", seconds=seconds)
     LOG.info("%s, %s: done in %.1f s", task, stage, seconds)
     context.console.print(f"[green]✓[/] {task}: {stage} [dim]{seconds:.1f} s[/]", highlight=False)
+    return True
 
 
 def _wanted(work: Work, stage: str) -> bool:

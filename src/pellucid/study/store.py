@@ -16,11 +16,12 @@
     details, ranking, aggregated, pareto, agreement, strata, explained, detector …: docs/reference-run-folder.md
     regions.parquet     task, case, method, target_index, target, region, measure, value
     costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes
+    folds, fold_predictions, fold_summary.parquet  of a cross-validation, beside cross_validation/TASK/results.json
     model/TASK/         weights.safetensors, model.json
     splits/TASK.json    ids of train, val, test
     search/TASK.sqlite  the search for settings; its tables search, search_epochs, search_importance
-    figures/  report.html  run.log
     readers/            keys, forms and CSV files of readers' studies; their tables readers, readers_…
+    figures/  report.html  run.log
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ TABLES = (
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
     "refined", "ensemble_weights", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance",
-)  # fmt: skip
     "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",
+)  # fmt: skip
 
 
 class Run:

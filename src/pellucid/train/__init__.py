@@ -2,10 +2,12 @@
 
 from pellucid.train.calibration import fit_temperature
 from pellucid.train.fit import Trained, fit
+from pellucid.train.paired import Paired, compare_folds
 from pellucid.train.performance import performance
 from pellucid.train.reliability import calibration_measures
 from pellucid.train.thresholds import best_thresholds, threshold_table
 
 __all__ = [
-    "Trained", "best_thresholds", "calibration_measures", "fit", "fit_temperature", "performance", "threshold_table",
+    "Paired", "Trained", "best_thresholds", "calibration_measures", "compare_folds", "fit", "fit_temperature",
+    "performance", "threshold_table",
 ]  # fmt: skip

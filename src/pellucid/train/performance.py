@@ -91,6 +91,11 @@ def performance(
     return pd.concat(parts, ignore_index=True)
 
 
+def scored_table(scored: Scored, groups: Sequence[str], *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """The rows of :func:`performance`, without strata, of what was scored already."""
+    return _table("all", scored, np.asarray([str(g) for g in groups]), n_boot, seed).drop(columns="stratum")
+
+
 def _table(stratum: str, scored: Scored, groups: NDArray, n_boot: int, seed: int) -> pd.DataFrame:
     drawn = patient_draws(groups, len(groups), n_boot=n_boot, seed=seed)
     # Row 0 has every case once: the value itself. The others are the draws: a case counts as often as its group.

@@ -19,7 +19,10 @@ STAGES: dict[str, Callable[[Context], None]] = {
 # The tables that each stage makes, forgotten when it starts anew.
 MAKES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
-    "train": ("history", "performance", "predictions", "thresholds", "calibration", "reliability"),
+    "train": (
+        "history", "performance", "predictions", "thresholds", "calibration", "reliability", "folds",
+        "fold_predictions", "fold_summary",
+    ),
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions",),

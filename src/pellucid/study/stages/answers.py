@@ -52,10 +52,13 @@ def calibration_tables(
     return pd.concat(measures, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
-def fit_row(fitted: Calibration) -> pd.DataFrame:
-    """The fit of the temperature as a row beside the measures: ``value`` was fitted, ``temperature`` is used."""
+def fit_row(fitted: Calibration, part: str = "val") -> pd.DataFrame:
+    """The fit of the temperature as a row beside the measures: ``value`` was fitted, ``temperature`` is used.
+
+    ``part`` says on which cases: ``val``, or ``out_of_fold`` of a cross-validation.
+    """
     row = {
-        "part": "val", "temperature": fitted.temperature, "metric": "temperature", "class": "all",
+        "part": part, "temperature": fitted.temperature, "metric": "temperature", "class": "all",
         "value": fitted.fitted, "low": fitted.low, "high": fitted.high, "by_chance": np.nan, "n": fitted.n, "bins": 0,
         "reason": fitted.reason and f"kept at 1: {fitted.reason}",
     }  # fmt: skip

@@ -26,13 +26,21 @@ from pellucid.types import Task
 def run(context: Context) -> None:
     """The stage: model folder, learning curve, performance on the cases that were not trained on."""
     work = context.work
-    trained = _train(context) if work.train is not None else None
+    from pellucid.study.crossval import cross_validate
+    from pellucid.study.crossval_results import write_results
+
+    found = cross_validate(context) if work.cross_validation is not None else None
+    if found is not None and found.final is None:
+        write_results(context, found)
+        return
+    trained = found.final if found is not None else _train(context) if work.train is not None else None
     context.__dict__.pop("predictor", None)
     context.__dict__.pop("engine", None)
     context.__dict__.pop("shuffled", None)
     put_thresholds(context, trained)
     tables: dict[str, list[pd.DataFrame]] = {}
-    parts = [p for p in ("val", "test", *work.also) if context.part(p)]
+    own = ("test",) if found is not None else ("val", "test")  # cross-validated, the final model was trained on val
+    parts = [p for p in (*own, *work.also) if context.part(p)]
     with context.progress("measure", len(parts)) as advance:
         for part in parts:
             known = [c for c in context.part(part) if c.truth is not None and _of_the_task(c, work.model.task)]
@@ -47,9 +55,12 @@ def run(context: Context) -> None:
                     tables.setdefault(name, []).append(table.assign(part=part))
             advance(1)
     if trained is not None and trained.calibration is not None:
-        tables.setdefault("calibration", []).append(fit_row(trained.calibration))
-    for name, found in tables.items():
-        context.run.put_table(name, work.name, pd.concat(found, ignore_index=True))
+        chosen_on = "val" if found is None else "out_of_fold"
+        tables.setdefault("calibration", []).append(fit_row(trained.calibration, chosen_on))
+    for name, rows in tables.items():
+        context.run.put_table(name, work.name, pd.concat(rows, ignore_index=True))
+    if found is not None:
+        write_results(context, found)
 
 
 def given_model(context: Context) -> Predictor:
@@ -103,12 +114,13 @@ def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.
         tables.append(table[table["stratum"] != "all"])
     found = {"performance": pd.concat(tables, ignore_index=True)}
     if p.task != "segmentation":
-        found["predictions"] = pd.DataFrame(_predictions(p, part, cases, output))
+        found["predictions"] = pd.DataFrame(predictions(p, part, cases, output))
     calibrated = calibration_tables(p, truth, output, **drawn)
     return found | (dict(zip(("calibration", "reliability"), calibrated)) if calibrated else {})
 
 
-def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.Tensor) -> list[dict[str, Any]]:
+def predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.Tensor) -> list[dict[str, Any]]:
+    """Rows of the table ``predictions``: each case and output."""
     probabilities = p.probabilities(output)
     labelled = said(p, output) if p.activation == "sigmoid" else []
     rows = []
@@ -129,14 +141,19 @@ def _predictions(p: Predictor, part: str, cases: Sequence[Case], output: torch.T
 
 def _train(context: Context) -> Trained:
     train, val = parts_of(context)
-    trained = _fit(context, train, val, "train")
+    trained = fit_shown(context, train, val, "train")
+    keep_trained(context, trained, train, val)
+    return trained
+
+
+def keep_trained(context: Context, trained: Trained, train: Sequence[Case], val: Sequence[Case]) -> None:
+    """Write the model and its learning curve; train the one of shuffled labels as well, where the recipe wants it."""
     _save(context, trained, context.model_folder)
     context.run.put_table("history", context.task, trained.history.assign(metric=trained.metric))
     if context.work.evaluate.shuffled_labels:
         seed = context.recipe.seed
-        other = _fit(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
+        other = fit_shown(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
         _save(context, other, context.shuffled_folder, labels="shuffled")
-    return trained
 
 
 def parts_of(context: Context) -> tuple[Sequence[Case], Sequence[Case]]:
@@ -154,7 +171,8 @@ def parts_of(context: Context) -> tuple[Sequence[Case], Sequence[Case]]:
     return train, val
 
 
-def _fit(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
+def fit_shown(context: Context, train: Sequence[Case], val: Sequence[Case], what: str) -> Trained:
+    """The training that the task asks for, with a bar; ``what`` is ``train``, or ``train-…`` for a second one."""
     assert context.work.train is not None
     out = context.run.folder / "parts" / "training" / (context.task + what.removeprefix("train"))
     with context.progress(f"{what} (epochs)", context.work.train.epochs) as advance:
