@@ -101,9 +101,6 @@ class Train(Part):
         return self
 
 
-class Explain(Part):
-    """Which cases, which methods, what of each."""
-
 class CrossValidation(Part):
     """The training cross-validated over the training and the validation side of the split; the test side waits."""
 
@@ -111,6 +108,9 @@ class CrossValidation(Part):
     final: Literal["mean_epochs", "none"] = Field(default="mean_epochs", description="the model of all these cases")
     seed: int | None = Field(default=None, description="that deals the folds; the recipe's by default")
 
+
+class Explain(Part):
+    """Which cases, which methods, what of each."""
 
     cases: str = Field(default="test", description="train, val, test, or the name of a source in 'also'")
     with_region: str | None = Field(default=None, description="only cases that have this region")
@@ -180,10 +180,10 @@ class Work(Part):
     model: Model
     train: Train | None = None
     search: Search | None = Field(default=None, description="which settings of 'train' are tried")
+    cross_validation: CrossValidation | None = Field(default=None, description="of the training, by patient")
     segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
     explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
     refine: list[str | dict[str, dict[str, Any] | None]] = Field(
-    cross_validation: CrossValidation | None = Field(default=None, description="of the training, by patient")
         default_factory=list, description="what is made of the maps, such as segx"
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
@@ -192,14 +192,14 @@ class Work(Part):
         default_factory=list, description="questions put to the whole cohort"
     )
 
-    @field_validator("analysis", "refine", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
     @property
     def leaves_model(self) -> bool:
         """Whether there is a model at the end: a cross-validation may be all that is wanted."""
         return self.cross_validation is None or self.cross_validation.final != "none"
 
+    @field_validator("analysis", "refine", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value
 
     @model_validator(mode="after")
@@ -250,9 +250,6 @@ class Work(Part):
         return self
 
 
-class Recipe(Part):
-    """A whole run: one or several tasks."""
-
     @model_validator(mode="after")
     def _cross_validated(self) -> Work:
         asked, t = self.cross_validation, self.train
@@ -277,6 +274,9 @@ class Recipe(Part):
         return self
 
 
+class Recipe(Part):
+    """A whole run: one or several tasks."""
+
     name: str
     title: str = ""
     seed: int = 0
@@ -299,14 +299,14 @@ class Recipe(Part):
             if any(source.split is not None or source.official for source in t.also.values()):
                 raise ValueError(f"task {t.name!r}: the sources in 'also' are not split; take split and official out")
             for region, how in t.segment.items():
-                if how.task is not None and how.task not in names[:place]:
-                    raise ValueError(
-                        f"task {t.name!r}, segment {region!r}: {how.task!r} is no earlier task; "
                 if how.task in names[:place] and not self.tasks[names.index(how.task)].leaves_model:
                     raise ValueError(
                         f"task {t.name!r}, segment {region!r}: {how.task!r} leaves no model "
                         "(cross_validation.final: none)"
                     )
+                if how.task is not None and how.task not in names[:place]:
+                    raise ValueError(
+                        f"task {t.name!r}, segment {region!r}: {how.task!r} is no earlier task; "
                         f"{nearest(how.task, names[:place])}"
                     )
             if t.evaluate.shuffled_labels and f"{t.name}-shuffled" in names:

@@ -60,7 +60,7 @@ TABLES = (
     "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
     "refined", "ensemble_weights", "segmentation_quality", "segmentation_quality_summary",
-    "search", "search_epochs", "search_importance",
+    "search", "search_epochs", "search_importance", "folds", "fold_predictions", "fold_summary",
     "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",
 )  # fmt: skip
 
