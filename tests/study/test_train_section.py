@@ -32,6 +32,10 @@ def recipe(train, **model):
         ({"clip": 0}, "clip"),
         ({"accumulate": 0}, "accumulate"),
         ({"devices": 0}, "devices"),
+        ({"balance": "smote"}, "balance"),
+        ({"delta": 0.1}, "there is no patience that it is for"),
+        ({"delta": -1, "patience": 2}, "delta"),
+        ({"freeze": 3}, "freeze"),
         ({"monitor": "accuracy"}, "monitor"),
         ({"precision": "float16"}, "precision"),
         ({"loss": "mse"}, "loss 'mse' for classification"),
@@ -54,7 +58,7 @@ def test_every_key_reaches_the_training(monkeypatch, tmp_path):
     given = {
         "epochs": 4, "batch_size": 3, "lr": 0.2, "optimizer": "sgd", "momentum": 0.5, "schedule": {"step": {"size": 2}},
         "warmup": 1, "weight_decay": 0.1, "clip": 2.0, "accumulate": 2, "monitor": "metric", "patience": 3,
-        "augment": ["flip"], "balance": "class_weights", "loss": {"focal": {"gamma": 1}}, "precision": "bf16",
+        "delta": 0.01, "freeze": ["image"], "augment": ["flip"], "balance": "oversample", "loss": {"focal": {"gamma": 1}}, "precision": "bf16",
         "devices": 2, "calibrate": True,
     }  # fmt: skip
     whole = recipe(given)

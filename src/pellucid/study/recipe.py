@@ -88,6 +88,9 @@ class Train(Part):
     delta: float = Field(default=0, ge=0, description="the least improvement that counts for the patience")
     augment: list[str | dict[str, Any]] = Field(default_factory=list)
     balance: Literal["class_weights", "oversample"] | None = None
+    freeze: str | list[str] | None = Field(
+        default=None, description="'backbone', or names of modules: what is not trained"
+    )
     loss: str | dict[str, dict[str, Any] | None] | None = None
     precision: Literal["float32", "bf16", "fp16"] | None = Field(default=None, description="bf16 if the recipe's is")
     devices: int = Field(default=1, ge=1)

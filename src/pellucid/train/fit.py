@@ -26,6 +26,7 @@ from pellucid.train.calibration import Calibration
 from pellucid.train.checks import check_final, check_output
 from pellucid.train.data import TRUTH, Batches, columns
 from pellucid.train.devices import launch, training_device
+from pellucid.train.freeze import frozen_names, hold, warn_of_random
 from pellucid.train.layout import lay_out
 from pellucid.train.loop import Loop
 from pellucid.train.losses import Named as NamedLoss
@@ -101,6 +102,7 @@ def fit(
     delta: float = 0.0,
     features: Mapping[str, Sequence[str]] | None = None,
     weights: str | Path | None = None,
+    freeze: str | Sequence[str] | None = None,
     normalise: Normalise = "data",
     calibrate: bool = False,
     precision: str = "float32",
@@ -153,6 +155,8 @@ def fit(
             that is kept is the best of all (see ``best_and_waited``).
         features: names of a table's columns.
         weights: ``"imagenet"`` or a file, to start from (see :func:`~pellucid.nets.start_from`); random if None.
+        freeze: what is not trained: ``"backbone"`` for all but the head, or names of modules of the network
+            (:mod:`~pellucid.train.freeze`). Their running statistics stay too.
         normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
             statistics with which ImageNet weights were trained (see ``imagenet_statistics``).
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
@@ -197,7 +201,7 @@ def fit(
         "augment": [str(a) for a in augment], "monitor": monitor, "patience": patience, "delta": delta or None,
         "precision": precision,
         "devices": devices, "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val),
-        "cases": _digest(cases_train, cases_val), "weights": None,
+        "cases": _digest(cases_train, cases_val), "weights": None, "freeze": None,
         "normalise": None if normalise == "data" else normalise,
     }  # fmt: skip
     folder = None if out is None else Path(out)
@@ -215,6 +219,9 @@ def fit(
         }  # fmt: skip
         if weights is not None:
             settings["weights"] = start_from(module, weights, network=network)
+        frozen = frozen_names(module, freeze) if freeze else []
+        settings["freeze"] = frozen or None
+        warn_of_random(module, frozen, started=settings["weights"])
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
         train = columns(cases_train, Predictor(module, **given))
         predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
@@ -237,7 +244,7 @@ def fit(
             train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin, oversample=drawn
         )
         val_batches = None if val is None else Batches(val, batch_size=batch_size, pin=pin)
-        training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare))
+        training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare), held=hold(module, frozen))
         check_output(training, val_batches or batches)
         if not state.done:
             report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
@@ -252,6 +259,7 @@ def fit(
                 state = State.load(folder, settings) or state
         _load(module, state.best, folder)
         lay_out(module.cpu().eval(), last=False)
+        hold(module, ())
         thresholds, calibration = None, None
         if val_batches is not None and task == "classification" and predictor.activation != "identity":
             output, truth = outputs(training.cpu(), val_batches, torch.device("cpu"))

@@ -80,7 +80,8 @@ class Loop:
         for batches in filter(None, (self.batches, self.val_batches)):
             batches.rank, batches.world = fabric.global_rank, fabric.world_size
         self.higher = plan.monitor == "metric" and METRICS[training.predictor.task] in HIGHER
-        self.model, self.optimizer = fabric.setup(training, plan.optimise(list(training.network.parameters())))
+        trained = [p for p in training.network.parameters() if p.requires_grad]
+        self.model, self.optimizer = fabric.setup(training, plan.optimise(trained))
         if state.optimizer:
             restore(self.optimizer.optimizer, state.optimizer)
         if state.scaler:

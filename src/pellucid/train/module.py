@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,13 +26,22 @@ class TrainingModule(nn.Module):
     Args:
         predictor: the network, its inputs, and the statistics that standardise them.
         loss: of output and truth.
+        held: norms of the network that stay in eval mode in training, since they belong to a part that is not trained.
     """
 
-    def __init__(self, predictor: Predictor, loss: Loss) -> None:
+    def __init__(self, predictor: Predictor, loss: Loss, *, held: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.network = predictor.module
         self.predictor, self.loss = predictor, loss
+        self.held = list(held)
         self.sums: dict[str, tuple[Tensor, int]] = {}
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Training mode, but for what is held."""
+        super().train(mode)
+        for part in self.held:
+            part.eval()
+        return self
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """The network's output for a batch in the cases' own units."""
