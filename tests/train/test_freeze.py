@@ -8,7 +8,9 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError
 from pellucid.nets import build_network, save_weights
 from pellucid.nets.registry import NETWORKS
@@ -16,6 +18,7 @@ from pellucid.train import fit
 from pellucid.train.freeze import frozen_names, hold, stages
 from pellucid.train.module import TrainingModule
 from pellucid.train.plan import Plan
+from reference.torchvision_nets import twin
 from tiny_networks import SETTINGS, Noisy, cases, registered
 
 TRAIN, VAL = cases(13, "t"), cases(6, "v", seed=1)
@@ -80,9 +83,8 @@ def test_statistics_of_a_frozen_norm_are_used_and_do_not_move(start):
     module = Noisy()
     hold_of = hold(module, frozen_names(module, "backbone"))
     assert hold_of == [module.body[1]]
-    training = TrainingModule.__new__(TrainingModule)
-    nn.Module.__init__(training)
-    training.network, training.held = module, hold_of
+    predictor = Predictor(module, inputs=["x"], task="classification", classes=["no", "yes"])
+    training = TrainingModule(predictor, F.cross_entropy, held=hold_of)
     assert training.train() is training
     assert training.network.training
     assert not module.body[1].training
@@ -95,6 +97,27 @@ def test_statistics_of_a_frozen_norm_are_used_and_do_not_move(start):
     assert [p.requires_grad for p in sent.network.parameters()] == [False] * 4 + [True] * 2
     assert hold(module, ()) == []
     assert all(p.requires_grad for p in module.parameters())
+
+
+def test_the_training_of_the_mri_studys_seed(tmp_path):
+    """torchvision's stages under one channel, frozen; the new convolution and linear layer are trained."""
+    theirs = twin("resnet18", classes=10)
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    options = {"network": "resnet18", "options": {"classes": 2, "conv": 4}, "weights": tmp_path / "resnet18.pth"}
+    seed = {"optimizer": "sgd", "lr": 0.001, "momentum": 0.9, "schedule": "constant", "patience": 3, "delta": 0.001}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # nothing that is frozen stays random
+        got = fit(
+            cases(7, "t", side=40), cases(4, "v", side=40), **SETTINGS | options | seed | {"epochs": 1},
+            freeze="backbone", balance="oversample",
+        )  # fmt: skip
+    assert got.settings["weights"]["new"] == ["fc.conv.weight", "fc.conv.bias", "fc.out.weight", "fc.out.bias"]
+    state = theirs.state_dict()
+    for key, value in weights(got).items():
+        if key == "conv1.weight":
+            assert torch.equal(value, state[key].sum(1, keepdim=True))
+        elif not key.startswith("fc."):
+            assert torch.equal(value, state[key]), key
 
 
 class Press:
