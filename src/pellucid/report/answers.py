@@ -35,7 +35,7 @@ def _thresholds(run: Run, task: str) -> list[Panel]:
     given = not without and all(r["reason"] for r in rows)
     line = (
         "; ".join(f"none for {listed([str(r['class']) for r in without if r['reason'] == w])}: {w}" for w in whys)
-        or (str(rows[0]["reason"]) if given else "each at its highest F1 on the validation cases")
+        or (str(rows[0]["reason"]) if given else f"each at its highest F1 on {_chosen_on(run, task)}")
     ) + "."
     notes = [
         "Above its threshold, a probability counts. Exclusive classes are predicted by the highest probability all the "
@@ -47,8 +47,18 @@ def _thresholds(run: Run, task: str) -> list[Panel]:
         texts = [number(r["threshold"]), number(r["f1"]), had]
         own = [{"text": t, "small": ""} for t in texts] + [{"text": "", "small": str(r["reason"])}]
         cells.append({"name": str(r["class"]), "control": False, "cells": own})
-    head = ["class", "threshold", "F1 on validation", "validation cases with it", ""]
+    crossed = _crossed(run, task)
+    head = ["class", "threshold", f"F1 {'out of fold' if crossed else 'on validation'}",
+            f"{'' if crossed else 'validation '}cases with it", ""]  # fmt: skip
     return [panel("Thresholds", line, notes=notes, table={"head": head, "rows": cells, "open": True})]
+
+
+def _crossed(run: Run, task: str) -> bool:
+    return run.recipe(task).get("cross_validation") is not None
+
+
+def _chosen_on(run: Run, task: str) -> str:
+    return "the out-of-fold predictions of the cross-validation" if _crossed(run, task) else "the validation cases"
 
 
 def _calibration(run: Run, task: str) -> list[Panel]:
@@ -70,7 +80,7 @@ def _calibration(run: Run, task: str) -> list[Panel]:
         notes.insert(0, f"Temperature {fits[0]['reason']}.")
     elif fits:
         fitted = f"{number(fits[0]['value'])} {interval(fits[0]['low'], fits[0]['high'])}".strip()
-        notes.insert(0, f"Temperature {fitted}, fitted on the validation cases, which therefore are no test of it.")
+        notes.insert(0, f"Temperature {fitted}, fitted on {_chosen_on(run, task)}, which therefore are no test of it.")
     curve = run.table("reliability", task)
     drawn, left = _drawn(curve[curve["part"] == parts[0]])
     if left:

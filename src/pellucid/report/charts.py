@@ -108,7 +108,7 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         has_metric = "val_metric" in history and history["val_metric"].notna().any()
         figure = canvas(7.0 if has_metric else 3.8, 2.3)
         axes = figure.subplots(1, 2 if has_metric else 1, squeeze=False)[0]
-        losses = [c for c in ("train_loss", "val_loss") if c in history]
+        losses = [c for c in ("train_loss", "val_loss") if c in history and history[c].notna().any()]
         for k, column in enumerate(losses):
             axes[0].plot(
                 history["epoch"],

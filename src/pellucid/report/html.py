@@ -14,6 +14,7 @@ import yaml
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
 from pellucid.report.compared import by_question
+from pellucid.report.crossval import crossval_panel
 from pellucid.report.detectors import detector_panel
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
@@ -112,6 +113,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
                  "unit": grouped_by(run, task)},
         "failures": failures(run, task),
         "search": search_panel(run, task),
+        "crossval": crossval_panel(run, task),
         "performance": performance_tables(run, task),
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),

@@ -27,8 +27,10 @@ def curve_panel(run: Run, task: str) -> dict[str, str] | None:
     if not len(history):
         return None
     last = history.iloc[-1]
-    said = f"Learning curve over {len(history)} epochs; last losses: training {number(last.get('train_loss'))}, "
-    return _picture(learning_curve(history), said + f"validation {number(last.get('val_loss'))}")
+    said = f"Learning curve over {len(history)} epochs; last losses: training {number(last.get('train_loss'))}"
+    if is_number(last.get("val_loss")):
+        said += f", validation {number(last['val_loss'])}"
+    return _picture(learning_curve(history), said)
 
 
 def scatter_panel(run: Run, task: str) -> dict[str, str] | None:
