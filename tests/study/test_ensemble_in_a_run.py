@@ -14,10 +14,15 @@ from rich.console import Console
 
 import pellucid as pc
 from ensemble_runs import MEMBERS, TASK, Tiny, recipe
+from pellucid.data.synthetic import make
 from pellucid.errors import UsageError
 from pellucid.evaluate.run import as_metric
 from pellucid.refine.ensemble import Ensemble
+from pellucid.report import build_report, ensembles
+from pellucid.report.ensembles import ensemble_gallery, weight_panels
+from pellucid.report.figures import Stage
 from pellucid.report.judge import judge
+from pellucid.report.reading import reading
 from pellucid.study.refined_names import check_refiners
 from pellucid.study.run import failures, run_recipe
 from pellucid.study.stages import ensemble_weights
@@ -167,3 +172,44 @@ def test_patients_on_both_sides_are_refused(whole: Run, tmp_path: Path) -> None:
         patch.setattr(ensemble_weights, "chosen", lambda context: context.part("val")[:2])
         with pytest.raises(UsageError, match=r"2 patients of 'val' are among the explained ones \('test'\); calibrate on a part"):
             run_recipe(recipe(), tmp_path / "run", quiet=True, console=QUIET)
+
+
+def test_the_report_shows_members_votes_and_weights(whole: Run) -> None:
+    shown = ensemble_gallery(whole, TASK)
+    assert len(shown) == 3 and all([s["method"] for s in c["strips"]] == ["ensemble_threshold", "ensemble_weighted"] for c in shown)
+    for case in shown:
+        maps = {a.method: a for a in whole.attributions(TASK, case["case"])}
+        for strip in case["strips"]:
+            made = maps[strip["method"]].refinement
+            votes, n = made["votes"]["image"], made["n"]
+            assert f"{n} of 3 maps" in strip["said"] and "blocks of 4" in strip["said"]
+            for word, there in ((f"All {n} vote on", votes == n), (", none on", votes == 0)):
+                (said,) = re.findall(rf"{word} (under 1|\d+) %", strip["said"])
+                share = 100 * float(there.double().mean())
+                assert 0 < share < 1 if said == "under 1" else abs(int(said) - share) <= 0.5
+            assert strip["uri"].startswith("data:image/png;base64,") and all(m in strip["alt"] for m in MEMBERS)
+    assert "weights saliency" in shown[0]["strips"][1]["said"] and "weights" not in shown[0]["strips"][0]["said"]
+    (panel,) = weight_panels(whole, TASK)
+    assert panel["title"] == "What each member of ensemble_weighted counts" and "on 4 cases of 'val'" in panel["line"]
+    table = whole.table("ensemble_weights", TASK).set_index("method")["weight"]
+    shares = {r["name"]: float(r["cells"][3]["text"]) for r in panel["table"]["rows"]}
+    assert shares == pytest.approx(dict(table), abs=1e-3) and "[" in panel["table"]["rows"][0]["cells"][3]["small"]
+    page = build_report(whole.folder).read_text(encoding="utf-8")
+    section = page.split("<h3>Ensembles, and who votes for what</h3>")[1].split("<h3>")[0]
+    assert section.count("<img") == 6 and "What each member of ensemble_weighted counts" in section
+    assert "Ensembles" in dict(reading(whole))
+
+
+def test_a_member_that_was_left_out_is_named_with_the_reason() -> None:
+    case = make("dermoscopy", n=1, size=28)[0]
+    of = {"case_id": case.id, "target": {"kind": "class", "index": 1, "label": "malignant"}, "score": 0.0}
+    good = [pc.Attribution(maps={"image": torch.rand(28, 28)}, method=m, **of) for m in ("a", "b")]
+    empty = pc.Attribution(maps={"image": torch.zeros(28, 28)}, method="silent", **of)
+    made = pc.ensemble([*good, empty], "rank")
+    strip = ensembles._strip(case, made, "image", [*good, empty, made], {})
+    assert "2 of 3 maps" in strip["said"] and strip["said"].endswith("Left out: silent (it is empty: it has no positive value).")
+    assert "members left out: they say nothing" in strip["flags"]
+    figure = ensembles.strip(Stage(case), "image", [*good, empty], made)
+    assert [t for t in (a.get_title(loc="left") for a in figure.axes) if t] == [
+        "the picture", "ensemble_rank", "votes", "a", "b", "silent (left out)"]  # fmt: skip
+    assert list(figure.axes[-1].get_yticks()) == [0, 1, 2]  # votes: whole numbers

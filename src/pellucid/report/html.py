@@ -16,6 +16,7 @@ from pellucid.report.answers import answer_panels
 from pellucid.report.compared import by_question
 from pellucid.report.crossval import crossval_panel
 from pellucid.report.detectors import detector_panel
+from pellucid.report.ensembles import ensemble_gallery, weight_panels
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
 from pellucid.report.helps import helps_panels
@@ -120,6 +121,8 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "scatter": scatter_panel(run, task),
         "gallery": gallery(run, task, order),
         "masked": masked_gallery(run, task, order),
+        "ensembles": ensemble_gallery(run, task),
+        "weights": weight_panels(run, task),
         "helps": helps_panels(run, task, order),
         "mask_quality": mask_quality_panel(run, task, order),
         "shares": shares_panel(run, task, order),

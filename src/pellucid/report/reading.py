@@ -58,7 +58,18 @@ MASKED = (
 )
 
 
+ENSEMBLE = (
+    "Ensembles",
+    "An ensemble is one map made of several maps of a case. Its 0 to 1 is a place among its own blocks, no amount of "
+    "evidence; what it shows is coarser than its members. It is judged as a method is, beside the plain random map. "
+    "That it is better than its members is not given: compare its row with theirs. Votes say how many methods mark a "
+    "place, not how likely it is that the place matters.",
+)
+
+
 def reading(run: Run) -> list[tuple[str, str]]:
     """Term and explanation of each piece that this run has."""
     found = [words for table, words in WORDS.items() if len(run.table(table))]
+    refined = [next(iter(r), "") if isinstance(r, dict) else r for t in run.tasks for r in run.recipe(t)["refine"]]
+    found += [ENSEMBLE] if "ensemble" in refined else []
     return found + ([MASKED] if "inside" in set(run.table("verdicts").get("check", [])) else [])
