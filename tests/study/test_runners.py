@@ -18,26 +18,12 @@ from pellucid.study.runners.base import Runner
 from pellucid.study.runners.ray import RayRunner
 from runner_works import Odd
 
-CONTENT: dict[str, Any] = {"a": 3, "b": "killed once", "c": "wrong", "d": "killed", "e": 4}
-
 
 def done(runner: Runner, folder: Path, content: dict[str, Any]) -> tuple[dict[str, Done], list[tuple[str, Any]]]:
     told: list[tuple[str, Any]] = []
     items = [Item(key, c) for key, c in content.items()]
     found = list(runner.map(Odd(str(folder)), items, report=lambda key, c: bool(told.append((key, c)))))
     return {d.key: d for d in found}, told
-
-
-def as_asked(found: dict[str, Done], told: list[tuple[str, Any]], folder: Path) -> None:
-    """What came of CONTENT."""
-    assert sorted(found) == list(CONTENT)
-    assert (found["a"].value, found["e"].value) == (9, 16)
-    assert found["b"].value == "at the second time", "an item whose process ended is begun once more"
-    assert found["c"].reason == "case p7: no picture; give one"
-    assert found["d"].reason.startswith("its process ")
-    assert found["d"].lost
-    assert (folder / "begun-killed").read_text() == "again", "once more, and not for ever"
-    assert [t for t in told if t[0] == "a"] == [("a", {"epoch": 1}), ("a", {"epoch": 2})]
 
 
 def test_in_this_process(tmp_path: Path) -> None:
@@ -114,6 +100,7 @@ def test_names_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         RayRunner(2, cpus=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")  # it is run once more, without Ray
 def test_ray_is_imported_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert "RayRunner" in runpy.run_module("pellucid.study.runners.ray")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def train_fold(context: Context, dealt: Folds, number: int, tell: Tell) -> Fold:
         truth, output, task=p.task, activation=p.activation, classes=p.classes, thresholds=p.thresholds,
         temperature=p.temperature, groups=[str(c.group) for c in val], seed=context.recipe.seed,
     )  # fmt: skip
-    tables = table.drop(columns="stratum"), _table(p, val, truth, output)
+    tables = table.drop(columns="stratum"), prediction_table(p, val, truth, output)
     for found in tables:
         found.insert(0, "fold", number)
     return Fold(_facts(trained, train, val), *tables)
@@ -146,7 +147,7 @@ def sizes(cases: list[Case]) -> dict[str, int]:
     return {"cases": len(cases), "patients": len({str(c.group) for c in cases})}
 
 
-def _table(p: Predictor, cases: list[Case], truth: torch.Tensor, output: torch.Tensor) -> pd.DataFrame:
+def prediction_table(p: Predictor, cases: Sequence[Case], truth: torch.Tensor, output: torch.Tensor) -> pd.DataFrame:
     """A row per case and output; of a segmentation, per case, class and measure."""
     groups = {c.id: str(c.group) for c in cases}
     if p.task == "segmentation":
