@@ -218,6 +218,8 @@ def test_refinement_of_a_case_and_its_cost():
 BAD = {
     "one map": (lambda m: pc.ensemble(m[:1]), UsageError, "ensemble: 1 map; give two or more"),
     "no map": (lambda _: pc.ensemble([]), UsageError, "ensemble: 0 maps; give two or more"),
+    "no list": (lambda m: pc.ensemble(m[0], m[1]), UsageError, "give the maps as one list, pc.ensemble([a, b, c])"),
+    "numbers": (lambda m: pc.ensemble([v.maps["x"] for v in m]), UsageError, "give the maps as one list"),
     "rule": (lambda m: pc.ensemble(m, "treshold"), UsageError, "unknown combine 'treshold'; did you mean 'threshold'?"),
     "t": (lambda m: pc.ensemble(m, t=1.2), UsageError, "t=1.2: give a number above 0 and up to 1"),
     "t nan": (lambda m: pc.ensemble(m, t=float("nan")), UsageError, "is not a finite number"),

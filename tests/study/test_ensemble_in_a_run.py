@@ -18,7 +18,7 @@ from pellucid.data.synthetic import make
 from pellucid.errors import UsageError
 from pellucid.evaluate.run import as_metric
 from pellucid.refine.ensemble import Ensemble
-from pellucid.report import build_report, ensembles
+from pellucid.report import build_report, ensembles, masked
 from pellucid.report.ensembles import ensemble_gallery, weight_panels
 from pellucid.report.figures import Stage
 from pellucid.report.judge import judge
@@ -213,3 +213,12 @@ def test_a_member_that_was_left_out_is_named_with_the_reason() -> None:
     assert [t for t in (a.get_title(loc="left") for a in figure.axes) if t] == [
         "the picture", "ensemble_rank", "votes", "a", "b", "silent (left out)"]  # fmt: skip
     assert list(figure.axes[-1].get_yticks()) == [0, 1, 2]  # votes: whole numbers
+
+
+def test_a_masked_ensemble_stands_beside_the_ensemble() -> None:
+    case = make("dermoscopy", n=1, size=28)[0]
+    of = {"case_id": case.id, "target": {"kind": "class", "index": 1, "label": "malignant"}, "score": 0.0}
+    maps = [pc.Attribution(maps={"image": torch.rand(28, 28)}, method=m, **of) for m in ("a", "b")]
+    e = pc.ensemble(maps)
+    pairs = masked._pairs([*maps, e, pc.segx(e, "lesion", case=case)], ["a"])
+    assert [(p.method, m.method) for p, m in pairs] == [("ensemble_threshold", "segx(ensemble_threshold)")]

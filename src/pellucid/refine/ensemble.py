@@ -167,6 +167,8 @@ def ensemble(
         >>> e.maps["x"].tolist(), e.refinement["votes"]["x"].tolist()
         ([[0.0, 0.800000011920929, 1.0]], [[1, 2, 2]])
     """
+    if isinstance(maps, Attribution) or not all(isinstance(a, Attribution) for a in maps):
+        raise UsageError("ensemble: give the maps as one list, pc.ensemble([a, b, c])")
     if len(maps) < 2:
         raise UsageError(f"ensemble: {len(maps)} map{'' if len(maps) == 1 else 's'}; give two or more")
     listed = list(weights) if weights is not None and not isinstance(weights, Mapping) else None
@@ -231,7 +233,7 @@ def combine_maps(
         said.append(f"One map is left, that of {maps[places[0]].method}: there is nothing to agree with.")
     found: dict[str, Any] = {
         "refiner": how.name, "options": how.describe(), "of": [a.method for a in maps],
-        "votes": {n: torch.from_numpy(v) for n, v in votes.items()}, "n": len(places),
+        "votes": {n: torch.from_numpy(v.astype(np.int16)) for n, v in votes.items()}, "n": len(places),
         "n_by_input": {n: len(p) for n, p in part.items()},
         "left_out": [{"method": maps[x.place].method, "inputs": list(x.inputs), "why": x.why} for x in left],
         "weights": None if weights is None else _shares(weights, places),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
+from pellucid.core.refiner import is_masked
 from pellucid.report.figures import Stage, explained_voxel
 from pellucid.report.gallery import asked_region, pick, with_checks
 from pellucid.report.judge import CONTROLS
@@ -87,7 +88,7 @@ def strip(stage: Stage, name: str, plain: Attribution, masked: Attribution, *, u
 
 def _pairs(maps: Sequence[Attribution], order: Sequence[str]) -> list[tuple[Attribution, Attribution]]:
     """Every map that is no control with what the mask made of it, in the order of trust."""
-    plain = {a.method: a for a in maps if a.refinement is None and a.images}
+    plain = {a.method: a for a in maps if not is_masked(a) and a.images}
     found = []
     for a in maps:
         made = a.refinement or {}
