@@ -220,6 +220,100 @@ def test_volumes_series_and_their_masks(tmp_path) -> None:
     assert "slice 3 of 3; they are numbered from 0" in deep.failed[0][1]
 
 
+def patients(root: Path, *folders: str) -> Path:
+    """Two patients whose slices have the same name, in folders of their own; the files that are there."""
+    study(root, ["p1/s.png;0;p1", "p2/s.png;1;p2"], pictures=False)
+    for folder in folders:
+        grey(root / folder / "s.png", value=255)
+    return root
+
+
+def test_a_missing_picture_is_not_that_of_another_patient(tmp_path) -> None:
+    cases = load_mri_slices(patients(tmp_path, "images/p2"), size=8)
+    assert [c.group for c in cases] == ["p2"]
+    assert "p1/s.png is nowhere below" in cases.failed[0][1]
+    assert "or not in the folders that the table names" in cases.failed[0][1]
+
+
+@pytest.mark.parametrize(
+    ("where", "have"),
+    [
+        ("lesion/p2", ["p2"]),
+        ("lesion/t1/p2", ["p2"]),  # the folders may lie deeper
+        ("lesion", []),  # whose is it?
+        ("lesion/other", []),
+    ],
+)
+def test_a_mask_is_not_that_of_another_patient(tmp_path, where, have) -> None:
+    root = patients(tmp_path, "images/p1", "images/p2", where)
+    cases = load_mri_slices(root, regions={"lesion": "lesion"}, size=8)
+    assert [c.group for c in cases if "lesion" in c.regions] == have
+
+
+def test_a_mask_of_the_other_class_is_not_taken(tmp_path) -> None:
+    header = "img_name;label;group;id"
+    root = study(tmp_path, ["1.png;healthy;p1;a", "1.png;affected;p2;b"], header=header, pictures=False)
+    for folder in ("images/healthy", "images/affected", "lesion/affected"):
+        grey(root / folder / "1.png", value=255)
+    how = {"classes": ["healthy", "affected"], "columns": {"id": "id"}, "regions": {"lesion": "lesion"}, "size": 8}
+    cases = load_mri_slices(root, **how)
+    assert [(c.id, sorted(c.regions)) for c in cases] == [("a", []), ("b", ["lesion"])]
+
+
+def test_files_are_named_within_their_folder(tmp_path) -> None:
+    """Of the masks' folder, ``../images/a.png`` would be the picture itself."""
+    root = study(tmp_path, ["../images/a.png;0;p1", "/elsewhere/study/b.png;1;p2"])
+    for name in ("a", "b"):
+        grey(root / "images" / f"{name}.png", value=200)
+        grey(root / "leg" / f"{name}.png", value=255)
+    cases = load_mri_slices(root, mask="leg", size=8)
+    assert [c.group for c in cases] == ["p2"]  # a path of another computer is found by its name
+    assert "leads out of" in cases.failed[0][1]
+
+
+def test_an_empty_mask_leaves_nothing(tmp_path) -> None:
+    root = study(tmp_path, ["a.png;0;p1", "b.png;1;p2"])
+    grey(root / "leg" / "a.png", value=0)
+    grey(root / "leg" / "b.png", value=1)
+    cases = load_mri_slices(root, mask="leg", size=8)
+    assert [c.id for c in cases] == ["b"]
+    assert "is empty, so nothing is left of it" in cases.failed[0][1]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_table_as_a_spreadsheet_saves_it(tmp_path, end) -> None:
+    root = study(tmp_path, ["a.png;0;p1", "b.png;1;nan"])
+    lines = ["img_name;label;group", "a.png;0; p1 ", "b.png;1;nan", ""]
+    (root / "data.csv").write_bytes(("\ufeff" + end.join(lines)).encode())
+    cases = load_mri_slices(root, size=8)
+    assert [(c.id, c.group) for c in cases] == [("a", "p1")]
+    assert "its patient is not in the table" in cases.failed[0][1]
+
+
+@pytest.mark.parametrize("letters", ["LPS", "LPI", "RSA"])
+def test_a_volumes_mask_is_cut_where_the_volume_is(tmp_path, letters) -> None:
+    """However each of the two files has its axes."""
+    root = study(tmp_path, ["v.nii;0;p1;1"], header="img_name;label;group;slice", pictures=False)
+    volume = RNG.integers(1, 90, (6, 5, 4)).astype(np.float32)
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    nib.save(nib.Nifti1Image(volume, affine), root / "images" / "v.nii")
+    (root / "lesion").mkdir()
+    lesion = nib.Nifti1Image((volume > 40).astype(np.uint8), affine)
+    code = nib.orientations.axcodes2ornt
+    turned = lesion.as_reoriented(nib.orientations.ornt_transform(code("LPS"), code(letters)))
+    nib.save(turned, root / "lesion" / "v.nii")
+    how = {"regions": {"lesion": "lesion"}, "pad": "none", "size": None}
+    (case,) = load_mri_slices(root, **how)
+    assert torch.equal(case.region("lesion"), case.inputs["image"][0] > 40)
+    for bad, says in (
+        (lesion.slicer[:, :, :3], r"the mask's grid is \(6, 5, 3\), the volume's \(6, 5, 4\)"),
+        (nib.Nifti1Image(np.asarray(lesion.dataobj), affine + np.outer([3, 0, 0, 0], [0, 0, 0, 1])), "lies 3 mm from"),
+    ):
+        nib.save(bad, root / "lesion" / "v.nii")
+        with pytest.raises(InputError, match=says):
+            load_mri_slices(root, **how)
+
+
 def test_a_background_that_would_be_a_grey_is_refused(tmp_path) -> None:
     root = study(tmp_path, ["v.npy;0;p1"], pictures=False)
     np.save(root / "images" / "v.npy", np.linspace(-2, 3, 24, dtype=np.float32).reshape(6, 4))

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from pellucid.data.masks import mask_on
 from pellucid.data.pictures import full_size, resized, squared, with_channels
 from pellucid.data.planes import Plane, slice_of
 from pellucid.data.registry import DATASETS
-from pellucid.data.slice_table import Line, check_groups, read_lines
+from pellucid.data.slice_table import Line, check_groups, read_lines, shared_names
 from pellucid.errors import InputError, UsageError
 from pellucid.io import Image, read
 from pellucid.io.files import stem
@@ -54,7 +54,8 @@ def load_mri_slices(
     """Slices of MRI from a table with a line for each; one that fails is noted in ``.failed``.
 
     A case's group is the patient. Pictures are PNG, JPEG, TIFF, DICOM, or one slice of a NIfTI volume or of a folder
-    with a DICOM series; they are found below ``images``, in the folder of their class if there are such folders.
+    with a DICOM series; they are found below ``images``, in the folder of their class if there are such folders. A mask
+    of a volume is a volume on its grid, however its axes are stored.
 
     Args:
         root: the study's folder; the other paths are relative to it.
@@ -96,34 +97,39 @@ def load_mri_slices(
     drawn = {name: Below(root / folder) for name, folder in (regions or {}).items()}
     if mask is not None:
         drawn["mask"] = Below(root / mask)
-    cached = functools.lru_cache(maxsize=2)(read)  # slices of one volume follow each other
+    cached = functools.lru_cache(maxsize=1 + len(drawn))(read)  # slices of one volume follow each other
+    shared = shared_names(lines)
 
-    def slice_in(where: Below, line: Line, label: str, **how: Any) -> Image | None:
-        found = _find(where, line.file, label)
-        if found is None:
-            return None
-        which = slice if line.slice is None else line.slice
-        return slice_of(cached(found, **how), which, plane=plane)
+    def volume_in(where: Below, line: Line, label: str, **how: Any) -> Image | None:
+        found = _find(where, line.file, label, alone=stem(line.file) not in shared)
+        return None if found is None else cached(found, **how)
 
     def make(id: str, line: Line) -> Case:
-        if not line.group:
+        if line.group.lower() in ("", "nan"):
             raise InputError("its patient is not in the table, so a split could leak; fill in the column of the group")
         truth = truth_of(line.label, case=id, column="label", classes=classes)
         label = str(classes[truth]) if classes is not None and isinstance(truth, int) else line.label
-        found = slice_in(pictures, line, label)
-        if found is None:
-            raise InputError(f"its picture {line.file} is nowhere below {pictures.root}; add it, or take the line out")
-        image = with_channels(found, channels)
+        stored = volume_in(pictures, line, label)
+        if stored is None:
+            folders = ", or not in the folders that the table names" if "/" in line.file else ""
+            raise InputError(
+                f"its picture {line.file} is nowhere below {pictures.root}{folders}; add it, or take the line out"
+            )
+        which = slice if line.slice is None else line.slice
+        image = with_channels(slice_of(stored, which, plane=plane), channels)
         dark = _darkness(image, background)
         masks = {}
         for name, folder in drawn.items():
-            seen = slice_in(folder, line, label, scale=False)
-            if seen is not None:
+            mark = volume_in(folder, line, label, scale=False)
+            if mark is not None:
+                seen = slice_of(mark, which, plane=plane, like=stored)
                 on = mask_on(seen, original=image.spatial, size=image.spatial, what=f"mask {name!r}", binary=True)
                 masks[name] = Image(array=on.numpy()[None], source=seen.source)
             elif name == "mask":
                 raise InputError(f"{line.file} has no mask in {folder.root}; add it: the others are cut out by theirs")
         if "mask" in masks:
+            if not masks["mask"].array.any():
+                raise InputError(f"its mask in {drawn['mask'].root} is empty, so nothing is left of it; draw it anew")
             image = replace(image, array=np.where(masks["mask"].array > 0, image.array, np.float32(dark)))
 
         def fitted(image: Image, value: float, *, labels: bool = False) -> Image:
@@ -160,21 +166,30 @@ def _check_options(*, mixed: str, slice: Any, plane: str, pad: str, background: 
         raise UsageError("mri_slices: pad='size' frames the slices to a size: give size")
 
 
-def _find(where: Below, file: str, label: str) -> Path | None:
+def _find(where: Below, file: str, label: str, *, alone: bool) -> Path | None:
     """The file of a name, or of its stem with another suffix: as given, in its class's folder, or anywhere below.
 
+    Args:
+        where: to look.
+        file: as the table has it. Folders that it names have to be those where the file lies, as far as both go.
+        label: of the line, which may be a folder's name.
+        alone: whether no other patient has a file of that name; else only the folders tell whose it is.
+
     Raises:
-        InputError: it lies in several places.
+        InputError: it lies in several places, or outside of the folder.
     """
     if not file:
         raise InputError("no file is named in its line; fill it in, or take the line out")
+    parts = PurePosixPath(file).parts
+    if ".." in parts:
+        raise InputError(f"{file} leads out of {where.root}; write it as it lies within that folder")
     names = (file, *(str(Path(file).with_name(stem(file) + s)) for s in SUFFIXES))
     for folder in (where.root, where.root / label) if label else (where.root,):
         for name in names:
             if (folder / name).exists():
                 return folder / name
     for name in names:
-        paths = where.every(Path(name).name)
+        paths = [p for p in where.every(Path(name).name) if _fits(p.relative_to(where.root), parts[:-1], label, alone)]
         if len(paths) > 1:
             raise InputError(
                 f"{Path(name).name} lies in {len(paths)} folders below {where.root}; write the folder into the table "
@@ -183,6 +198,15 @@ def _find(where: Below, file: str, label: str) -> Path | None:
         if paths:
             return paths[0]
     return None
+
+
+def _fits(path: Path, folders: Sequence[str], label: str, alone: bool) -> bool:
+    """Whether a file of the right name is the one that is meant."""
+    own = path.parts[:-1]
+    if alone:
+        n = min(len(own), len(folders))
+        return n == 0 or tuple(own[-n:]) == tuple(folders[-n:])
+    return any(ends and tuple(own[-len(ends) :]) == tuple(ends) for ends in (folders, [*folders, label]))
 
 
 def _darkness(image: Image, background: float | Literal["min"]) -> float:

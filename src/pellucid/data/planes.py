@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import nibabel as nib
 import numpy as np
 
 from pellucid.errors import InputError, UsageError
@@ -19,7 +20,9 @@ PLANES: dict[str, tuple[str, str, str]] = {
 }
 
 
-def slice_of(image: Image, which: int | Literal["middle"] | None, *, plane: Plane = "axial") -> Image:
+def slice_of(
+    image: Image, which: int | Literal["middle"] | None, *, plane: Plane = "axial", like: Image | None = None
+) -> Image:
     """The picture ``(C, rows, columns)`` that is one slice; a picture is given back as it is.
 
     ``meta`` says which slice (``slice``), of which ``plane``, and which way the patient lies (``orientation``).
@@ -29,10 +32,13 @@ def slice_of(image: Image, which: int | Literal["middle"] | None, *, plane: Plan
         which: the slice's place from 0 along the axis of the file that is nearest to the plane's normal; frames by
             number. None where there is one slice only.
         plane: of the slice; frames are taken as they are.
+        like: of a mask, the volume that it was drawn on, in whose file ``which`` counts: the two may be stored with
+            their axes turned or the other way round.
 
     Raises:
         UsageError: a plane that there is not.
-        InputError: several slices and none is named, no such slice, or a volume without a place in the patient.
+        InputError: several slices and none is named, no such slice, a volume without a place in the patient, or
+            a mask on another grid.
     """
     if plane not in PLANES:
         raise UsageError(f"plane={plane!r}; give one of {', '.join(PLANES)}")
@@ -50,16 +56,39 @@ def slice_of(image: Image, which: int | Literal["middle"] | None, *, plane: Plan
         return replace(image, array=image.array[:, k], spacing=image.meta.get("pixel_spacing"),
                        meta=dict(image.meta) | {"slice": k, "axes": "row column"})  # fmt: skip
     letters, ends, said = PLANES[plane]
-    stored = image.geometry.orientation
-    along = next(i for i, letter in enumerate(stored) if letter in ends)
-    k = _number(image, which, image.spatial[along])
     turned = image.reoriented(letters)
-    at = k if stored[along] == letters[2] else image.spatial[along] - 1 - k
+    counted = image
+    if like is not None and like.geometry is not None:
+        counted = like
+        _check_grid(turned, like.reoriented(letters))
+    stored = counted.geometry.orientation if counted.geometry is not None else ""
+    along = next(i for i, letter in enumerate(stored) if letter in ends)
+    k = _number(counted, which, counted.spatial[along])
+    at = k if stored[along] == letters[2] else counted.spatial[along] - 1 - k
     columns, rows, _ = turned.spacing or (1.0, 1.0, 1.0)
     return replace(
         turned, array=np.swapaxes(turned.array[..., at], -1, -2), geometry=None, spacing=(rows, columns),
         meta=dict(image.meta) | {"axes": "row column", "slice": k, "plane": plane, "orientation": said},
     )  # fmt: skip
+
+
+def _check_grid(mask: Image, volume: Image) -> None:
+    assert mask.geometry is not None
+    assert volume.geometry is not None
+    if mask.spatial != volume.spatial:
+        raise InputError(
+            f"{mask.source}: the mask's grid is {mask.spatial}, the volume's {volume.spatial} (both turned alike); "
+            "resample it onto the volume's grid"
+        )
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(mask.spatial) - 1)
+    apart = nib.affines.apply_affine(mask.geometry.affine, corners) - nib.affines.apply_affine(
+        volume.geometry.affine, corners
+    )
+    if np.abs(apart).max() > 0.5 * min(volume.geometry.spacing):
+        raise InputError(
+            f"{mask.source}: the mask lies {np.abs(apart).max():.3g} mm from where the volume is; resample it onto the "
+            "volume's grid, or correct its affine"
+        )
 
 
 def _number(image: Image, which: int | Literal["middle"] | None, n: int) -> int:

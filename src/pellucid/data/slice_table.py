@@ -93,6 +93,14 @@ def check_groups(lines: Sequence[Line], path: Path, *, mixed: Literal["fail", "k
         )
 
 
+def shared_names(lines: Sequence[Line]) -> set[str]:
+    """The names, without folders and suffix, that files of several patients have."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for line in lines:
+        owners[stem(line.file)].add(line.group)
+    return {name for name, groups in owners.items() if len(groups) > 1}
+
+
 def _absent(name: str, column: str, have: Sequence[str]) -> str:
     if name == "group":
         return (

@@ -43,7 +43,7 @@ def read_table(path: PathLike, *, text: Sequence[str] = (), delimiter: str | Non
     if b"\x00" in data[:4096]:
         raise InputError(f"{path}: is not a text table (it holds zero bytes); save it as CSV in UTF-8, or as Parquet")
     try:
-        lines = data.decode("utf-8-sig")
+        lines = io.StringIO(data.decode("utf-8-sig"), newline=None).read()  # any ends of lines, old Macs too
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(f"{path}: line {line} is not UTF-8; save the table as CSV in UTF-8") from error
