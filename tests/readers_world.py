@@ -20,7 +20,7 @@ def run(folder, *, n=8, methods=("grad_cam", "saliency", "random")):
     found = run_folder.cases(TASK, n=n)
     scores = []
     for case in found:
-        maps = [a for a in run_folder.maps(TASK, case) if a.method in methods]
+        maps = [a.replace(maps={"ct": a.maps["ct"]}) for a in run_folder.maps(TASK, case) if a.method in methods]
         made.put_maps(TASK, case, maps)
         for a in maps:
             worth = planted(case.id, a.method)

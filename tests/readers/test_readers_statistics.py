@@ -5,11 +5,12 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
+from pellucid.evaluate.cohort.blocks import draws_of
 from pellucid.readers.alpha import alpha, coincidences
-from pellucid.readers.draws import crossed
+from pellucid.readers.draws import crossed, ends
 from pellucid.readers.icc import icc
 from pellucid.readers.kappa import kappa
-from pellucid.readers.metrics import spearman
+from pellucid.readers.metrics import _one, spearman
 from reference import readers as literal
 
 LEVELS = (1, 2, 3, 4, 5)
@@ -115,6 +116,26 @@ def test_spearman_of_drawn_values_is_scipys_of_values_repeated(seed):
     for found, w in zip(spearman(x, y, weights), weights.astype(int)):
         assert found == pytest.approx(spearmanr(np.repeat(x, w), np.repeat(y, w)).statistic, abs=1e-12)
     assert np.isnan(spearman(x, np.ones(15), weights)).all()
+
+
+def test_the_interval_of_random_readers_holds_zero_about_as_often_as_it_says():
+    generator = np.random.default_rng(1)
+    draws = draws_of(20, 200, 0)[:, np.repeat(np.arange(20), 3)]
+    held = 0
+    for _ in range(100):
+        each = coincidences(generator.integers(1, 6, (3, 60)).astype(float), LEVELS)
+        low, high = ends(alpha((draws @ each.reshape(60, -1)).reshape(-1, 5, 5)))
+        held += low < 0 < high
+    assert held >= 88
+
+
+def test_a_metric_that_knows_nothing_is_rarely_said_to_go_with_readers():
+    generator = np.random.default_rng(2)
+    groups, alarms = list(np.repeat(np.arange(8), 3)), 0
+    for _ in range(100):  # patients differ in both, so that maps of one patient are alike
+        x, y = (np.repeat(generator.normal(size=8), 3) + generator.normal(size=24) for _ in range(2))
+        alarms += _one(np.clip(np.rint(3 + x), 1, 5), y, groups, 200, 0)["p"] < 0.05
+    assert alarms <= 11  # 5 of 100 are expected; more than 11 come by chance less than once in a hundred times
 
 
 def test_the_interval_over_patients_and_readers_is_wider_than_either_alone():

@@ -58,6 +58,20 @@ def test_the_section_says_what_is_in_the_tables(read):
     assert any("pointing_game with relevance" in p for p in found["points"])
 
 
+def test_too_few_patients_for_so_many_pairs_are_said(read):
+    run = run_of(read)
+    table = run.table("readers_pairs", world.TASK)
+    run.put_table("readers_pairs", world.TASK, table.assign(word="not told apart"))
+    few = readers_panel(run, world.TASK)["points"]
+    run.put_table("readers_pairs", world.TASK, table.assign(word="not told apart", groups=8))
+    enough = readers_panel(run, world.TASK)["points"]
+    run.put_table("readers_pairs", world.TASK, table)
+    said = "No two methods are told apart in any of the items."
+    # 3 pairs × 2 / 2⁶ = 0.094 and 3 × 2 / 2⁸ = 0.023
+    assert any(p.startswith(said + " With 6 patients and 3 pairs of methods no corrected p can be under 0.05") for p in few)
+    assert said in enough
+
+
 def test_it_is_on_the_page_with_its_limit_and_not_where_nobody_was_asked(read, tmp_path, patched):
     page = read.files[-1].read_text(encoding="utf-8")
     assert "What readers say" in page and "Readers said what a map tells them" in page

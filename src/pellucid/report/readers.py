@@ -81,7 +81,7 @@ def _told(table: pd.DataFrame, items: list[str]) -> list[str]:
     if not len(table):
         return []
     if not table["word"].isin(["a higher", "b higher"]).any():
-        return ["No two methods are told apart in any of the items."]
+        return [f"No two methods are told apart in any of the items.{_power(table)}"]
     found = []
     for item in items:
         own = table[table["item"] == item]
@@ -92,6 +92,15 @@ def _told(table: pd.DataFrame, items: list[str]) -> list[str]:
         ]  # fmt: skip
         found.append(f"{item.capitalize()}: {listed(said, 8) if said else 'no two methods are told apart'}.")
     return found
+
+
+def _power(table: pd.DataFrame) -> str:
+    """A sentence where so few patients could not tell so many pairs apart, whatever they say."""
+    patients, many = int(table["groups"].max()), int(table.groupby("item").size().max())
+    if many * 2.0 ** (1 - patients) < 0.05:
+        return ""
+    said = f"With {count(patients, 'patient')} and {count(many, 'pair')} of methods"
+    return f" {said} no corrected p can be under 0.05, whatever readers say: look at the intervals."
 
 
 def _follows(table: pd.DataFrame) -> list[str]:
