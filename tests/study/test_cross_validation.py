@@ -34,6 +34,7 @@ from pellucid.study.recipe import Work, load_recipe
 from pellucid.study.run import failures, run_recipe
 from pellucid.study.runners import Done, Item, LocalRunner, Runner
 from pellucid.study.runners.ray import RayRunner
+from pellucid.study.search_best import use_best
 from pellucid.study.stages import train as stage
 from pellucid.study.store import Run
 from pellucid.train import fit, performance, threshold_table
@@ -266,6 +267,22 @@ def test_folds_that_were_changed_by_hand_to_leak_are_refused(whole: Run, tmp_pat
     with pytest.raises(InputError, match="1 of its cases are not there, 1 are in none of its folds"):
         run(tmp_path / "run", resume=True)
     assert not (tmp_path / "run" / "parts" / "training").exists(), "before anything was trained"
+
+
+def test_folds_of_other_settings_than_the_best_ones_are_trained_again(tmp_path: Path) -> None:
+    loaded = load_recipe(recipe())
+    made = run_recipe(loaded, tmp_path / "run", only=("data",), quiet=True, console=QUIET)
+    state = made.folder / "parts" / "training" / f"{TASK}-folds" / "fold-001"
+    state.mkdir(parents=True)
+    made.ledger.record(TASK, "train", "fold-001", "done")
+    row = {"trial": 2, "best": True, "objective": "val_loss", "value": 0.5, "params": '{"lr": 0.01}'}
+    made.put_table("search", TASK, pd.DataFrame([row]))
+    use_best(made, loaded.tasks, again=False)
+    assert made.ledger.state(TASK, "train", "fold-001") is None
+    assert not state.exists()
+    made.ledger.record(TASK, "train", "fold-001", "done")
+    use_best(made, loaded.tasks, again=False)
+    assert made.ledger.state(TASK, "train", "fold-001") == "done", "the same settings: nothing to do again"
 
 
 def test_more_folds_than_patients(tmp_path: Path) -> None:

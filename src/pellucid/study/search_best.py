@@ -51,8 +51,10 @@ def use_best(run: Run, works: Sequence[Work], *, again: bool) -> None:
                     f"task {work.name} is trained already, with other settings than those of trial {new['trial']}; "
                     "'pellucid train --use-best' trains it again"
                 )
-            for folder in (work.name, f"{work.name}-shuffled"):
+            for folder in (work.name, f"{work.name}-shuffled", f"{work.name}-folds"):
                 shutil.rmtree(run.folder / "parts" / "training" / folder, ignore_errors=True)
+            if run.ledger.state(work.name, "train") != "done":
+                run.forget(work.name, "train", MAKES["train"])  # folds that are done are of the other settings
             _forget_maps(run, works, work.name)
         kept[work.name] = new
     if not found:
