@@ -24,7 +24,7 @@ from pellucid.report.shade import Scale, scale_for, warnings_of
 from pellucid.report.style import QUIET, data_uri, house_style, pixels
 from pellucid.study.store import Run
 
-MOST, STRIPS, MEMBERS = 4, 3, 4  # cases; ensembles of each; members drawn of each
+MOST, STRIPS, MEMBERS = 3, 2, 4  # cases; ensembles of each; members drawn of each
 VOTES = "YlGnBu_r"
 
 
