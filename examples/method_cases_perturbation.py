@@ -37,6 +37,36 @@ def occlusion() -> tuple[Half, Half]:
     )  # fmt: skip
 
 
+@picture("hierarchical_occlusion")
+def hierarchical_occlusion() -> tuple[Half, Half]:
+    """Small windows where large ones mattered; what cancels in a large one is not looked into."""
+    case = scene(Disc(14, 13), Disc(33, 14), Bar(24, 35), seed=57)
+    levels = {"levels": ((24, 6), (12, 3), (6, 1)), "min_window": 6}
+    found = ask(predictor(Sum("disc")), case, "hierarchical_occlusion", budget=0.1, **levels)
+    asked, dense = int(found.notes["evaluations"]), int(found.notes["dense_evaluations"])
+    close = scene(Disc(22, 21), Bar(23, 28, length=12), seed=58)
+    model = predictor(Sum("disc", "bar", weights=((1.0, -1.5),)))
+    coarse = {"levels": ((16, 16), (4, 2)), "min_window": 4, "budget": None}
+    wrong = ask(model, close, "hierarchical_occlusion", sign="for", **coarse)
+    right = ask(model, close, "hierarchical_occlusion", **coarse)
+    return (
+        half(
+            f"The model counts discs. Large windows say where to look, small ones look there: {asked} windows were "
+            f"filled in place of {dense}.",
+            case, "disc", panel("hierarchical\nocclusion", found),
+            fact=share(found, near(case, "disc", 8)) > 0.7 and asked <= 0.1 * dense
+            and min(inside(found, case, f"disc {i}") for i in (0, 1)) > 0.2 * float(spatial(found).sum()),
+        ),
+        half(
+            "The disc speaks for, the bar beside it against. The large window over both raises the score; following "
+            "only what lowers it, nobody looks inside. Following both signs finds both.",
+            close, "disc", panel("sign: for", wrong, top=spatial(right).max()), panel("sign: both", right),
+            fact=spatial(wrong).max() < 0.05 * spatial(right).max()
+            and spatial(right)[close.region("disc")].mean() > 0 > spatial(right)[close.region("bar")].mean(),
+        ),
+    )  # fmt: skip
+
+
 @picture("feature_ablation")
 def feature_ablation() -> tuple[Half, Half]:
     """Each part alone; parts stand in for each other."""

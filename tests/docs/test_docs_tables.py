@@ -87,6 +87,7 @@ GIVEN = {
     "integrated_gradients": {"n_steps": 24}, "expected_gradients": {"n_steps": 24}, "smoothgrad": {"samples": S},
     "vargrad": {"samples": S}, "gradient_shap": {"samples": S},
     "occlusion": {"window": 8, "stride": 4}, "feature_ablation": {"side": 4},
+    "hierarchical_occlusion": {"levels": [(8, 4), (4, 4)], "min_window": 4, "threshold": 0, "budget": None},
     "kernel_shap": {"samples": S, "force": True}, "lime": {"samples": S, "force": True},
     "rise": {"samples": S, "force": True}, "partition_shap": {"evaluations": 2 + 2 * 24, "force": True},
 }  # fmt: skip
@@ -99,7 +100,7 @@ def test_passes_are_as_the_table_says(targets):
     net = build_network("fusion_transformer", {"second": "image", "classes": 4}).eval()
     attentive = pc.Predictor(net, inputs=["x", "y"], task="classification", classes=list("abcd"))
     pair = pc.Case(id="1", inputs={"x": torch.rand(1, 16, 16), "y": torch.rand(1, 16, 16)})
-    known = {"R": 1, "K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "G": G, "T": targets}
+    known = {"R": 1, "K": 3, "M": 1, "N": 24, "S": S, "D": D, "P": P, "Q": 16, "G": G, "T": targets}
     for name, row in by_name(tables(text_of("docs/reference-methods.md"))[0]).items():
         said = row["passes"].split(";")[0]
         forwards = _value(re.search(r"^(.*?) F\b", said).group(1), known)

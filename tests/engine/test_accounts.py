@@ -20,6 +20,7 @@ from pellucid.explain.gradient.smoothgrad import SmoothGrad
 from pellucid.explain.gradient.vargrad import VarGrad
 from pellucid.explain.make import as_explainer, attributions
 from pellucid.explain.perturbation.feature_ablation import FeatureAblation
+from pellucid.explain.perturbation.hierarchical_occlusion import HierarchicalOcclusion
 from pellucid.explain.perturbation.lime import Lime
 from pellucid.explain.perturbation.occlusion import Occlusion
 from pellucid.explain.perturbation.rise import Rise
@@ -37,6 +38,9 @@ BUDGETS: dict[str, tuple[str | Explainer, dict[str, int]]] = {
     "vargrad": (VarGrad(samples=7), {"S": 7}),
     "deepshap": ("deepshap", {"R": 1}),
     "occlusion": (Occlusion(window=8, stride=4), {"P": 9}),
+    "hierarchical_occlusion": (  # everything is subdivided
+        HierarchicalOcclusion(levels=((8, 4), (4, 4)), min_window=4, threshold=0, budget=None), {"P": 9, "Q": 16},
+    ),
     "feature_ablation": (FeatureAblation(side=4), {"G": 16}),
     "kernel_shap": (KernelShap(groups="cubes", segments=16, samples=100), {"S": 100}),
     "lime": (Lime(groups="cubes", segments=16, samples=101), {"S": 101}),

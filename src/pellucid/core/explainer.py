@@ -55,6 +55,7 @@ class Explainer(ABC):
         axes: the numbers of spatial axes that it takes.
         tables: whether tabular inputs get a map.
         targeted: whether the map depends on what is explained (raw attention does not).
+        shared: whether all targets come from the same passes; a method that searches for each target asks for more.
         resolution: of the map: ``"pixel"``, ``"layer"``, ``"feature"`` (window, block, segment) or ``"token"``.
         passes: of one case, such as ``"1 + S F, S*T B"``: forwards and backwards, T targets, the other letters
             explained in the docstring. The tests hold the method to it.
@@ -71,6 +72,7 @@ class Explainer(ABC):
     axes: ClassVar[tuple[int, ...]] = (2, 3)
     tables: ClassVar[bool] = True
     targeted: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
     resolution: ClassVar[Literal["pixel", "layer", "feature", "token"]] = "pixel"
     passes: ClassVar[str] = ""
 

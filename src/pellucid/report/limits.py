@@ -23,6 +23,7 @@ def limits(run: Run) -> list[str]:
             "Deletion and insertion show the model pictures with holes in them, which it has never seen. Part of the "
             "change in its output answers the hole, not the missing evidence; the choice of the fill matters."
         )
+    found += _approximate(run)
     if "sanity" in questions or any("sane" in set(run.table("verdicts", t).get("check", [])) for t in run.tasks):
         found.append(
             "The check with scrambled weights compares the ranks of magnitudes. Methods that multiply by the picture "
@@ -72,6 +73,23 @@ def limits(run: Run) -> list[str]:
         "A map shows what moves this model’s output on this picture. It shows no cause in the patient, and it is no "
         "diagnosis."
     )
+    return found
+
+
+def _approximate(run: Run) -> list[str]:
+    """What a search through windows took, and what it can miss."""
+    found = []
+    for task in run.tasks:
+        costs = run.table("costs", task)
+        if "dense_evaluations" not in costs:
+            continue
+        for method, own in costs[costs["dense_evaluations"].notna()].groupby("method"):
+            asked, dense = (f"{own[k].mean():,.0f}" for k in ("evaluations", "dense_evaluations"))
+            name = str(method).replace("_", " ")
+            found.append(
+                f"{task}: {name} filled {asked} windows a map where dense occlusion would fill "
+                f"{dense} (means). It is an approximation: effects that cancel inside a coarse window can be missed."
+            )
     return found
 
 

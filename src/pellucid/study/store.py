@@ -15,7 +15,8 @@
     comparison.parquet  task, metric, method, mean, low, high, n, rank …
     details, ranking, aggregated, pareto, agreement, strata, explained, detector …: docs/reference-run-folder.md
     regions.parquet     task, case, method, target_index, target, region, measure, value
-    costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes
+    costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes, evaluations,
+                        dense_evaluations
     folds, fold_predictions, fold_summary.parquet  of a cross-validation, beside cross_validation/TASK/results.json
     model/TASK/         weights.safetensors, model.json
     splits/TASK.json    ids of train, val, test

@@ -57,8 +57,8 @@ class Occlusion(Explainer):
         fill = problem.fill(self.fill)
         count = len(problem)
         owner = torch.arange(count).repeat(len(found))  # window by window, all cases in each
-        which = torch.arange(len(found)).repeat_interleave(count)
-        scores = scores_without(problem, problem.objective, fill, owner, found, which)
+        each = [w for w in found for _ in range(count)]
+        scores = scores_without(problem, problem.objective, fill, owner, each)
         drops = problem.scores[None] - scores.view(len(found), count, -1)
         maps, cover = self._empty(problem)
         for (name, where), drop in zip(found, drops):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 from math import ceil
 
-import torch
 from torch import Tensor
 
 from pellucid.core.explainer import require
@@ -64,19 +63,14 @@ def per_axis(what: str, value: Sides | None, shape: tuple[int, ...], default: tu
 
 
 def scores_without(
-    problem: Problem,
-    objective: Objective,
-    fill: dict[str, Tensor],
-    owner: Tensor,
-    windows: Sequence[Window],
-    which: Tensor,
+    problem: Problem, objective: Objective, fill: dict[str, Tensor], owner: Tensor, windows: Sequence[Window]
 ) -> Tensor:
-    """``(n, T)``: the explained scalars of the cases ``owner`` ``(n,)``, each with one window ``which`` ``(n,)`` filled."""
+    """``(n, T)``: the explained scalars of the cases ``owner`` ``(n,)``, each with its own one of n windows filled."""
 
     def make(index: Tensor) -> dict[str, Tensor]:
         at = owner[index]
         items = {k: v[at.to(v.device)] for k, v in problem.inputs.items()}
-        for row, (i, b) in enumerate(zip(which[index].tolist(), at.tolist())):
+        for row, (i, b) in enumerate(zip(index.tolist(), at.tolist())):
             name, where = windows[i]
             items[name][(row, *where)] = fill[name][(b, *where)]
         return items

@@ -112,6 +112,8 @@ def cost_rows(maps: Sequence[Attribution]) -> pd.DataFrame:
             "case": a.case_id, "method": a.method, "target_index": int(a.target["index"]),
             "forwards": a.cost.forwards, "backwards": a.cost.backwards, "seconds": a.cost.seconds,
             "peak_bytes": np.nan if a.cost.peak_bytes is None else a.cost.peak_bytes,
+            "evaluations": a.notes.get("evaluations", np.nan),
+            "dense_evaluations": a.notes.get("dense_evaluations", np.nan),
         }
         for a in maps
     ]  # fmt: skip
