@@ -236,6 +236,8 @@ BAD = {
     "zero": (lambda m: pc.ensemble(m, "weighted", weights=[0, 0]), UsageError, "weights: all are 0"),
     "unknown": (lambda m: pc.ensemble(m, "weighted", weights={"m0": 1, "m11": 1}), UsageError, "unknown method 'm11'; did you mean"),
     "unasked": (lambda m: pc.ensemble(m, "rank", weights=[1, 1]), UsageError, "combine='rank' takes no weights; 'weighted' does"),
+    "a control's name": (lambda m: pc.ensemble(m, label="random"), UsageError, "label='random': give a name that is no method's"),
+    "brackets": (lambda m: pc.ensemble(m, label="best(3)"), UsageError, "label='best(3)': give a name that is no method's, without brackets"),
     "most": (lambda _: Ensemble(combine="weighted", calibrate="val", most=0), UsageError, "most=0: give 1 or more cases"),
     "unmeasured": (lambda m: Ensemble(combine="weighted", calibrate="val").refine(m, case_of((14, 14))), UsageError,
                    "the weights of ensemble_weighted are to be measured on 'val': run the recipe"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,23 @@ def test_the_rule_of_the_weights() -> None:
     assert list(weights_table(masked, ["segx(a)", "segx(b)"], as_metric("insertion_auc"))["weight"]) == [1, 0]
 
 
+def test_ensembles_of_plain_and_of_masked_maps_have_weights_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = scores({"a": [3, 5], "b": [2, 2], "random": [1, 1]})
+    masked = scores({"segx(a)": [2, 2], "segx(b)": [3, 5], "segx(random)": [1, 1]})
+    monkeypatch.setattr(ensemble_weights, "calibration_cases", lambda *_: [])
+    monkeypatch.setattr(ensemble_weights, "_scores", lambda _, refiner, *__: plain if "a" in refiner.of else masked)
+    kept = [pd.DataFrame()]
+    run = SimpleNamespace(table=lambda *_: kept[-1], put_table=lambda _, __, table: kept.append(table))
+    context = SimpleNamespace(run=run, task=TASK, engine=SimpleNamespace(weights="w"), recipe=SimpleNamespace(seed=0))
+    how = {"combine": "weighted", "calibrate": "val", "metric": "insertion_auc"}
+    asked = [Ensemble(of=("a", "b"), **how), Ensemble(of=("segx(a)", "segx(b)"), **how)]
+    for _ in range(2):  # measured, and read again
+        assert [dict(r.weights or {}) for r in ensemble_weights.weighed(context, asked)] == [  # type: ignore[arg-type]
+            {"a": 0.75, "b": 0.25}, {"segx(a)": 0.25, "segx(b)": 0.75}]  # fmt: skip
+    assert len(kept) == 3
+    assert list(kept[-1]["ensemble"].unique()) == ["ensemble_weighted", "segx(ensemble_weighted)"]
+
+
 def refused(*refine: object, **more: object) -> str:
     with pytest.raises(UsageError) as error:
         check_refiners(recipe(refine=list(refine), **more).tasks[0])
@@ -224,3 +242,24 @@ def test_a_masked_ensemble_stands_beside_the_ensemble() -> None:
     e = pc.ensemble(maps)
     pairs = masked._pairs([*maps, e, pc.segx(e, "lesion", case=case)], ["a"])
     assert [(p.method, m.method) for p, m in pairs] == [("ensemble_threshold", "segx(ensemble_threshold)")]
+
+
+def test_ensembles_of_the_same_members_share_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: dict[str, pd.DataFrame] = {}
+    run = SimpleNamespace(
+        table=lambda name, task: tables.get(name, pd.DataFrame()),
+        put_table=lambda name, task, table: tables.update({name: table}),
+    )
+    context = SimpleNamespace(run=run, task=TASK, engine=SimpleNamespace(weights="w"), recipe=SimpleNamespace(seed=0))
+    made = scores({"a": [3, 5], "b": [2, 2], "random": [1, 1]})
+    asked = []
+    monkeypatch.setattr(ensemble_weights, "calibration_cases", lambda *_: [])
+    monkeypatch.setattr(ensemble_weights, "_scores", lambda context, how, *_: asked.append(how.title) or made)
+    same = {"of": ("a", "b"), "combine": "weighted", "calibrate": "val", "metric": "insertion_auc"}
+    refiners = [Ensemble(**same), Ensemble(**same, block=2, label="fine"), Ensemble(**same, most=3, label="few")]
+    ready = ensemble_weights.weighed(context, refiners)
+    assert asked == ["ensemble_weighted", "few"] and [r.weights for r in ready] == [{"a": 0.75, "b": 0.25}] * 3
+    assert ensemble_weights.weighed(context, refiners) == ready and len(asked) == 2  # read again
+    context.engine.weights = "another model"
+    ensemble_weights.weighed(context, refiners)
+    assert len(asked) == 4 and set(tables["ensemble_weights"]["model"]) == {"another model"}

@@ -60,6 +60,8 @@ class Ensemble(Refiner):
         """Check the options."""
         if self.combine not in COMBINES:
             raise unknown("combine", str(self.combine), COMBINES)
+        if self.label is not None and (self.label in EXPLAINERS or set(self.label) & set("()")):
+            raise UsageError(f"label={self.label!r}: give a name that is no method's, without brackets")
         if not 0 < self.t <= 1:
             raise UsageError(f"t={self.t}: give a number above 0 and up to 1")
         if self.block < 1:

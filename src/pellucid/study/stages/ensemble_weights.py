@@ -40,12 +40,14 @@ CHANCE = CONTROLS[0]
 def weighed(context: Context, refiners: Sequence[Refiner]) -> list[Refiner]:
     """The refiners of a task, with the weights of those ensembles that have theirs measured.
 
-    Weights that the run has measured with this model already are read again.
+    Weights that the run has measured with this model already are read again; two ensembles of the same members share
+    what is measured.
     """
     ready: list[Refiner] = []
+    shared: dict[str, pd.DataFrame] = {}
     for refiner in refiners:
         if isinstance(refiner, Ensemble) and refiner.calibrate is not None:
-            ready.append(dataclasses.replace(refiner, weights=_weights(context, refiner, ready)))
+            ready.append(dataclasses.replace(refiner, weights=_weights(context, refiner, ready, shared)))
         else:
             ready.append(refiner)
     return ready
@@ -95,22 +97,29 @@ def weights_table(scores: pd.DataFrame, members: Sequence[str], metric: Metric, 
     return pd.DataFrame(rows)
 
 
-def _weights(context: Context, refiner: Ensemble, earlier: Sequence[Refiner]) -> dict[str, float]:
+def _weights(
+    context: Context, refiner: Ensemble, earlier: Sequence[Refiner], shared: dict[str, pd.DataFrame]
+) -> dict[str, float]:
     model = context.engine.weights
+    # Ensembles of plain and of masked maps have one title, and members that are called differently.
+    (name,) = refiner.makes(refiner.of) if refiner.of else (refiner.title,)
     table = context.run.table(TABLE, context.task)
     if len(table):
-        own = table[(table["ensemble"] == refiner.title) & (table["model"] == model)]
+        own = table[(table["ensemble"] == name) & (table["model"] == model)]
         if len(own):
             return {str(m): float(w) for m, w in zip(own["method"], own["weight"])}
-        table = table[table["ensemble"] != refiner.title]
+        table = table[table["ensemble"] != name]
     metric, cases = as_metric(refiner.metric), calibration_cases(context, refiner)
-    scores = pd.DataFrame(_scores(context, refiner, earlier, metric, cases))
+    key = repr((refiner.of, refiner.calibrate, refiner.metric, refiner.most))
+    if key not in shared:
+        shared[key] = pd.DataFrame(_scores(context, refiner, earlier, metric, cases))
+    scores = shared[key]
     if not len(scores):
-        raise InputError(f"task {context.task}: none of {len(cases)} calibration cases of {refiner.title} has a map")
+        raise InputError(f"task {context.task}: none of {len(cases)} calibration cases of {name} has a map")
     controls = {as_refined(m, CHANCE) for m in scores["method"]}
     members = [m for m in dict.fromkeys(scores["method"].astype(str)) if m not in controls]
     found = weights_table(scores, members, metric, seed=context.recipe.seed)
-    found.insert(0, "ensemble", refiner.title)
+    found.insert(0, "ensemble", name)
     found = found.assign(part=refiner.calibrate, model=model)
     parts = [p for p in (table, found) if len(p)]
     context.run.put_table(TABLE, context.task, pd.concat(parts, ignore_index=True))
