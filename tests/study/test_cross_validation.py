@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pellucid.data import load_dataset
 from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets import load_predictor
 from pellucid.report import build_report
+from pellucid.report.crossval import crossval_panel
 from pellucid.study import crossval_fold
 from pellucid.study.crossval import mean_epochs
 from pellucid.study.crossval_fold import prediction_table
@@ -202,6 +204,16 @@ def test_the_report_tells_it(whole: Run) -> None:
     assert "each at its highest F1 on the out-of-fold predictions of the cross-validation" in page
 
 
+def test_the_report_counts_patients_on_two_sides_itself(whole: Run, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder, tmp_path / "run")
+    leaking = Run(tmp_path / "run")
+    table, data = leaking.table("fold_predictions", TASK), leaking.table("data", TASK)
+    table.loc[table["fold"] == 2, "group"] = table.loc[table["fold"] == 1, "group"].iloc[0]
+    table.loc[table["fold"] == 3, "group"] = data.loc[data["part"] == "test", "group"].iloc[0]
+    leaking.put_table("fold_predictions", TASK, table.drop(columns="task"))
+    assert "2 on two sides: these numbers cannot be believed." in crossval_panel(leaking, TASK)["notes"][0]
+
+
 def test_stopped_in_a_fold_and_gone_on_with(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
 
@@ -236,6 +248,7 @@ def test_a_fold_that_fails_is_listed_and_the_others_go_on(whole: Run, tmp_path: 
         return real(context, dealt, number, tell)
 
     monkeypatch.setattr(crossval_fold, "train_fold", second_diverges)
+    monkeypatch.setattr("pellucid.report.build_report", lambda folder: folder)  # it is looked at elsewhere
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 1
     assert "1 of 3 folds failed (2): there is no final fit" in told.output
