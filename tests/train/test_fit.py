@@ -9,6 +9,7 @@ import torch
 from pellucid.core.case import Case
 from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.train import Trained, fit
+from pellucid.train.layout import channels_last, lay_out
 
 
 def cases(n, prefix, seed=0, side=16):
@@ -97,7 +98,16 @@ def test_a_volume_is_segmented():
     )  # fmt: skip
     assert got.history.val_metric.max() > 0.9
     # Trained channels last, given back in the usual layout.
-    assert all(p.is_contiguous() for p in got.predictor.module.parameters())
+    assert all(p.stride() == torch.empty(p.shape).stride() for p in got.predictor.module.parameters())
+
+
+def test_one_channel_is_trained_channels_last_too():
+    """Through the first convolution PyTorch takes on the layout that the strides say, of one channel as well."""
+    net = lay_out(torch.nn.Conv2d(1, 4, 3), last=True)
+    assert net(channels_last(torch.zeros(2, 1, 8, 8))).is_contiguous(memory_format=torch.channels_last)
+    lay_out(net, last=False)
+    assert net.weight.stride() == (9, 9, 3, 1)
+    assert not net(torch.zeros(2, 1, 8, 8)).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_labels_get_thresholds_from_validation():
