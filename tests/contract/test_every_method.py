@@ -8,16 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from contract.families import FAMILIES, MISFITS, PAIRS, changed, explain, gap, usual
+from contract.families import FAMILIES, MISFITS, PAIRS, changed, explain, gap, small, usual
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.target import ClassScore
 from pellucid.engine import Engine, Problem
 from pellucid.errors import ModelError, UsageError
-from pellucid.explain.make import as_explainer, attributions
+from pellucid.explain.make import attributions
 
 REAL = [(f, m) for f, m in PAIRS if EXPLAINERS[m].family != "control"]
 TARGETED = [(f, m) for f, m in REAL if EXPLAINERS[m].targeted]
-PERTURBING = [(f, m) for f, m in REAL if "B" not in EXPLAINERS[m].passes and EXPLAINERS[m].targeted]
+PERTURBING = [
+    (f, m)
+    for f, m in TARGETED
+    if "B" not in EXPLAINERS[m].passes and EXPLAINERS[m].shared
+]
 
 
 def rounding(method: str) -> float:
@@ -74,8 +78,8 @@ def test_permuting_the_head_permutes_the_maps(family: str, method: str) -> None:
     turned.head.bias.data = module.head.bias.data[order]
     kind = type(f.targets[0])
     options = {"region": "image"} if f.task == "segmentation" else {}
-    before = explain(method, f.predictor(module), f.cases(), [kind(k, **options) for k in (0, 1, 2)])
-    after = explain(method, f.predictor(turned), f.cases(), [kind(order[k], **options) for k in (0, 1, 2)])
+    before = explain(small(method), f.predictor(module), f.cases(), [kind(k, **options) for k in (0, 1, 2)])
+    after = explain(small(method), f.predictor(turned), f.cases(), [kind(order[k], **options) for k in (0, 1, 2)])
     for x, y in zip(before, after):
         assert max(gap(a, b) for a, b in zip(x, y)) < 1e-5
         assert gap(x[0], x[2]) > 1e-3
@@ -85,8 +89,8 @@ def test_permuting_the_head_permutes_the_maps(family: str, method: str) -> None:
 def test_a_batch_equals_its_cases_one_by_one(family: str, method: str) -> None:
     f = FAMILIES[family]
     predictor = f.predictor()
-    for case, row in zip(f.cases(), usual(family, method)):
-        (alone,) = explain(method, predictor, [case], f.targets)
+    for case, row in zip(f.cases(), usual(family, method, brief=True)):
+        (alone,) = explain(small(method), predictor, [case], f.targets)
         for a, b in zip(row, alone):
             assert gap(a, b, rounding=rounding(method)) < 1e-5
             assert a.cost.forwards == b.cost.forwards
@@ -97,7 +101,8 @@ def test_a_batch_equals_its_cases_one_by_one(family: str, method: str) -> None:
 @pytest.mark.parametrize("chunk", [1, 5])
 def test_any_chunk_gives_the_same_maps(family: str, method: str, chunk: int) -> None:
     f, few = FAMILIES[family], 1 if chunk == 1 else 3
-    for x, y in zip(usual(family, method), explain(method, f.predictor(), f.cases(few), f.targets, chunk=chunk)):
+    rows = explain(small(method), f.predictor(), f.cases(few), f.targets, chunk=chunk)
+    for x, y in zip(usual(family, method, brief=True), rows):
         for a, b in zip(x, y):
             assert gap(a, b, rounding=1e-6) < 1e-5
 
@@ -105,8 +110,8 @@ def test_any_chunk_gives_the_same_maps(family: str, method: str, chunk: int) -> 
 @both
 def test_float64_agrees(family: str, method: str) -> None:
     f = FAMILIES[family]
-    exact = explain(method, f.predictor(), f.cases(), f.targets, precision="float64")
-    for x, y in zip(usual(family, method), exact):
+    exact = explain(small(method), f.predictor(), f.cases(), f.targets, precision="float64")
+    for x, y in zip(usual(family, method, brief=True), exact):
         assert max(gap(a, b, rounding=rounding(method)) for a, b in zip(x, y)) < 1e-4
 
 
@@ -115,9 +120,9 @@ def test_the_seed_decides_and_nothing_else(family: str, method: str) -> None:
     f = FAMILIES[family]
     predictor = f.predictor()
     torch.manual_seed(987)
-    again = explain(method, predictor, f.cases(), f.targets)
-    other = explain(method, predictor, f.cases(), f.targets, seed=1)
-    for x, y, z in zip(usual(family, method), again, other):
+    again = explain(small(method), predictor, f.cases(), f.targets)
+    other = explain(small(method), predictor, f.cases(), f.targets, seed=1)
+    for x, y, z in zip(usual(family, method, brief=True), again, other):
         for a, b, c in zip(x, y, z):
             assert all(torch.equal(a.maps[k], b.maps[k]) for k in a.maps)
             if EXPLAINERS[method].stochastic:
@@ -134,7 +139,7 @@ def test_nothing_is_left_on_the_callers_model_or_tensors(family: str, method: st
     next(iter(module.head.parameters())).grad = torch.ones_like(next(iter(module.head.parameters())))
     before = _state(module)
     tensors = [{k: v.clone() for k, v in c.inputs.items()} for c in cases]
-    explain(method, f.predictor(module), cases, f.targets)
+    explain(small(method), f.predictor(module), cases, f.targets)
     after = _state(module)
     assert before.keys() == after.keys()
     for key, value in before.items():
@@ -205,7 +210,7 @@ def test_passes_are_counted_as_they_are_made(family: str, method: str) -> None:
     engine = Engine(f.predictor(module))
     module.counter.forwards = 0
     problem = Problem(engine, f.cases(), f.targets)
-    rows = attributions(problem, as_explainer(method))
+    rows = attributions(problem, small(method))
     costs = [row[0].cost for row in rows]
     assert sum(c.forwards for c in costs) == engine.cost.forwards == module.counter.forwards - engine.setup.forwards
     assert sum(c.backwards for c in costs) == engine.cost.backwards == module.counter.backwards
@@ -216,8 +221,8 @@ def test_passes_are_counted_as_they_are_made(family: str, method: str) -> None:
 @pytest.mark.parametrize(("family", "method"), PERTURBING)
 def test_forwards_do_not_grow_with_the_targets(family: str, method: str) -> None:
     f = FAMILIES[family]
-    (one,) = explain(method, f.predictor(), f.cases(1), f.targets[:1])
-    (many,) = explain(method, f.predictor(), f.cases(1), f.targets * 3)
+    (one,) = explain(small(method), f.predictor(), f.cases(1), f.targets[:1])
+    (many,) = explain(small(method), f.predictor(), f.cases(1), f.targets * 3)
     assert many[0].cost.forwards == one[0].cost.forwards
     assert many[0].cost.backwards == one[0].cost.backwards == 0
     assert gap(many[2], one[0]) < 1e-5
@@ -227,7 +232,7 @@ def test_forwards_do_not_grow_with_the_targets(family: str, method: str) -> None
 def test_a_constant_model_gives_a_zero_map(family: str, method: str) -> None:
     f = FAMILIES[family]
     module = changed(f.module(), lambda m: m.head.weight.zero_())
-    for row in explain(method, f.predictor(module), f.cases(), f.targets):
+    for row in explain(small(method), f.predictor(module), f.cases(), f.targets):
         for a in row:
             assert all(float(m.abs().max()) == 0 for m in a.maps.values())
             assert "empty" in a.flags or "empty_target" in a.flags
@@ -236,16 +241,16 @@ def test_a_constant_model_gives_a_zero_map(family: str, method: str) -> None:
 @real
 def test_other_weights_give_another_map(family: str, method: str) -> None:
     f = FAMILIES[family]
-    other = explain(method, f.predictor(f.module(seed=5)), f.cases(), f.targets)
-    for x, y in zip(usual(family, method), other):
+    other = explain(small(method), f.predictor(f.module(seed=5)), f.cases(), f.targets)
+    for x, y in zip(usual(family, method, brief=True), other):
         assert min(gap(a, b) for a, b in zip(x, y)) > 0.05
 
 
 @pytest.mark.parametrize(("family", "method"), [p for p in PAIRS if EXPLAINERS[p[1]].family == "control"])
 def test_the_controls_do_not_know_the_model(family: str, method: str) -> None:
     f = FAMILIES[family]
-    other = explain(method, f.predictor(f.module(seed=5)), f.cases(), f.targets)
-    for x, y in zip(usual(family, method), other):
+    other = explain(small(method), f.predictor(f.module(seed=5)), f.cases(), f.targets)
+    for x, y in zip(usual(family, method, brief=True), other):
         assert max(gap(a, b) for a, b in zip(x, y)) == 0
 
 
@@ -253,11 +258,11 @@ def test_the_controls_do_not_know_the_model(family: str, method: str) -> None:
 def test_every_case_of_a_batch_has_its_own_class(family: str, method: str) -> None:
     f = FAMILIES[family]
     predictor, cases = f.predictor(), f.cases(6)
-    rows = explain(method, predictor, cases, [ClassScore()])
+    rows = explain(small(method), predictor, cases, [ClassScore()])
     picked = [row[0].target["index"] for row in rows]
     assert len(set(picked)) > 1
     for case, k, row in zip(cases, picked, rows):
-        ((alone,),) = explain(method, predictor, [case], [ClassScore(k)])
+        ((alone,),) = explain(small(method), predictor, [case], [ClassScore(k)])
         assert gap(row[0], alone, rounding=rounding(method)) < 1e-5
 
 
@@ -284,7 +289,7 @@ def test_an_output_that_is_not_finite_is_refused(family: str, method: str) -> No
     f = FAMILIES[family]
     module = changed(f.module(), lambda m: m.head.bias.fill_(float("nan")))
     with pytest.raises(ModelError, match="NaN or infinite"):
-        explain(method, f.predictor(module), f.cases(), f.targets)
+        explain(small(method), f.predictor(module), f.cases(), f.targets)
 
 
 @both
@@ -292,7 +297,7 @@ def test_a_model_in_train_mode_is_explained_in_eval_mode(family: str, method: st
     f = FAMILIES[family]
     module = f.module().train()
     with pytest.warns(UserWarning, match="train mode"):
-        rows = explain(method, f.predictor(module), f.cases(), f.targets)
+        rows = explain(small(method), f.predictor(module), f.cases(), f.targets)
     assert all(m.training for m in module.modules())
-    for x, y in zip(usual(family, method), rows):
+    for x, y in zip(usual(family, method, brief=True), rows):
         assert max(gap(a, b) for a, b in zip(x, y)) == 0
