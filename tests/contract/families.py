@@ -200,6 +200,7 @@ def explain(
 # not named here is asked as it is.
 SMALL: dict[str, dict[str, Any]] = {
     "expected_gradients": {"most": 72},
+    "hierarchical_occlusion": {"levels": [(4, 4), (2, 2)], "min_window": 2, "top_k": 2, "budget": None},
     "integrated_gradients": {"most": 72},
     "kernel_shap": {"segments": 12},
     "lime": {"segments": 12},

@@ -40,7 +40,7 @@ def made(name: str, method: str) -> Explainer:
     if side and method == "occlusion":
         return as_explainer(method, {"window": min(side, 16), "stride": min(side, 16)})
     if side and method == "hierarchical_occlusion":
-        most = min(side, 16)
+        most = min(side, 32)
         return as_explainer(method, {"levels": [(most, most), (most // 2, most // 2)], "min_window": 1, "top_k": 1})
     if side and method == "feature_ablation":
         return as_explainer(method, {"side": min(side, 16)})

@@ -84,6 +84,7 @@ def test_display_window_and_unit():
     assert unit_of(attribution([1.0], notes={"expected": 1.0})) == "change of logit"
     assert unit_of(attribution([1.0]), "shapley") == "change of logit"
     assert unit_of(attribution([1.0]), "cam") == "weight"
+    assert unit_of(attribution([1.0], provenance={"parameters": {"score": "flip"}}), "perturbation") == "flipped decisions"
     assert unit_of(attribution([1.0], target={"label": "s", "kind": "score"}), "perturbation") == "change of score"
 
 

@@ -113,9 +113,14 @@ def scale_for(a: Attribution, *, names: Iterable[str] | None = None) -> Scale:
 
 
 def unit_of(a: Attribution, family: str = "") -> str:
-    """What a map's numbers are: ``"change of logit"`` where it adds up to or ablates the output, else ``"weight"``."""
+    """What a map's numbers are: ``"change of logit"`` where it adds up to or ablates the output, else ``"weight"``.
+
+    Of windows that change the decision or not, ``"flipped decisions"``.
+    """
     if is_ensemble(a):
         return "of its maximum"
+    if a.provenance.get("parameters", {}).get("score") == "flip":
+        return "flipped decisions"
     if "expected" in a.notes or family in ("perturbation", "shapley"):
         scalar = "score" if a.target.get("kind") == "score" else str(a.target.get("on", "logit"))
         return f"change of {scalar}"
