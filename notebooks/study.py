@@ -23,13 +23,15 @@ OUT = Path(os.environ.get("PELLUCID_NOTEBOOK_OUT", "runs"))
 SIZE = 48 if SMALL else 96
 CLASSES = ["healthy", "affected"]
 PATIENTS, SLICES = (40, 2) if SMALL else (80, 3)
-MODEL = OUT / f"model-{SIZE}"
+# Slices of yours have a model of their own: one that was trained on drawn ones knows nothing of them.
+OWN = os.environ.get("PELLUCID_SLICES")
+MODEL = OUT / (f"model-{SIZE}" if OWN is None else f"model-{SIZE}-{Path(OWN).resolve().name}")
 
 
 def folder() -> Path:
     """The folder of slices: yours (the environment variable PELLUCID_SLICES), or one that is drawn now."""
-    if "PELLUCID_SLICES" in os.environ:
-        return Path(os.environ["PELLUCID_SLICES"])
+    if OWN is not None:
+        return Path(OWN)
     there = OUT / f"slices-{SIZE}"
     if not (there / "data.csv").is_file():
         write_slices(there, patients=PATIENTS, slices=SLICES, size=SIZE, extent=2)
