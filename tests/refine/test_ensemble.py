@@ -94,6 +94,11 @@ def test_closed_forms():
         got = combined(rows, combine, t=0.5)
         np.testing.assert_allclose(got[0], value)
         np.testing.assert_array_equal(got[1], votes)
+    # At the limits: 0.5 on average is nothing, 0.2 is no vote, t is one.
+    edge = np.array([[0.5, 0.2, 0.25], [0.5, 1.0, 1.0]])
+    assert combined(edge, "average")[0].tolist() == [0, 0.6, 0.625]
+    assert combined(edge, "intersection")[1].tolist() == [2, 1, 2]
+    assert combined(edge, "threshold", t=0.5)[1].tolist() == [2, 1, 1]
     np.testing.assert_allclose(combined(rows, "weighted", weights=np.array([1.0, 0, 3]))[0], [0.75, 0.775, 0.225, 0.25])
     tied = np.array([0.0, 0.0, 0.5, 1.0])
     np.testing.assert_allclose(prepared(tied, "rank") * 3, [0.5, 0.5, 2, 3])
