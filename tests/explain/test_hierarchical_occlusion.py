@@ -16,6 +16,7 @@ from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import ClassScore, Score
 from pellucid.errors import InputError, UsageError
+from pellucid.explain.make import as_explainer
 from pellucid.explain.perturbation.hierarchical_occlusion import HierarchicalOcclusion
 from pellucid.explain.perturbation.occlusion import Occlusion
 from pellucid.explain.perturbation.pyramid import Pyramid, default_levels
@@ -254,6 +255,17 @@ def test_top_k_subdivides_the_largest() -> None:
 def test_the_options_are_plain_in_the_provenance() -> None:
     a = one(Linear(torch.ones(1, 16, 16)), case(1, 16, 16), levels=[[[8, 4], 2], [4, 1]], min_window=4)
     assert json.loads(json.dumps(a.provenance["parameters"]))["levels"] == [[[8, 4], 2], [4, 1]]
+
+
+def test_a_map_is_made_again_from_its_provenance() -> None:
+    fill = {0: 1.0, "1": {"kind": "blur", "sigma": 2.0}, "k2": "zero"}
+    first = HierarchicalOcclusion(fill=fill, levels=[(8, [4, 4])], min_window=4)
+    family = FAMILIES["picture"]
+    a = explain(first, family.predictor(), family.cases(1), family.targets)[0][0]
+    again = as_explainer(a.method, json.loads(json.dumps(a.provenance["parameters"])))
+    b = explain(again, family.predictor(), family.cases(1), family.targets)[0][0]
+    assert torch.equal(a.maps["x"], b.maps["x"])
+    assert again.describe() == first.describe()
 
 
 THREE = FAMILIES["picture"]

@@ -113,6 +113,8 @@ def as_fill_or_by_class(value: Any) -> Fill | FillByClass:
     """
     if isinstance(value, FillByClass):
         return value
+    if isinstance(value, Mapping) and set(value) == {"by_predicted_class"}:  # as the provenance has it
+        value = value["by_predicted_class"]
     if isinstance(value, Mapping) and value and not {"kind", "value", "sigma"} & set(value):
         return FillByClass(tuple((k, as_fill(v)) for k, v in value.items()))
     return as_fill(value)
