@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -49,3 +53,21 @@ def test_members_with_the_same_fault_gain_nothing() -> None:
             assert interval(gain, np.arange(CASES), draws_of(CASES, 500, 0))[0] <= 0
         else:
             np.testing.assert_allclose(gain, 0, atol=1e-6, err_msg=metric)
+
+
+def test_the_examples_gains_are_in_the_better_direction_and_over_the_median_of_each_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    example = importlib.import_module("ensemble_planted")
+    own = {"a": 0.2, "b": 0.3, "c": 0.7}
+    blurred = {f"{m}_{b}": v + 0.1 for m, v in own.items() for b in example.BLOCKS}
+    made = {f"{c}_{b}": 0.1 for c in example.COMBINES for b in example.BLOCKS}
+    rows = [
+        {"metric": metric, "case": f"c{i}", "group": f"g{i}", "method": m, "value": np.nan if m == "rank_2" and i == 3 else v + i}
+        for metric in ("deletion_auc", "dice") for i in range(6) for m, v in (own | blurred | made).items()
+    ]  # fmt: skip
+    found = example.against_members(pd.DataFrame(rows), list(own)).set_index(["metric", "ensemble"])
+    for metric, sign in (("deletion_auc", 1), ("dice", -1)):
+        row = found.loc[metric, "threshold_7"]
+        for what, expected in (("gain", 0.2), ("alike", 0.3)):
+            assert [row[k] for k in (what, f"{what}_low", f"{what}_high")] == pytest.approx([sign * expected] * 3)
+        assert found.loc[metric, "rank_2"]["n"] == 5
