@@ -186,6 +186,22 @@ def test_maps_that_agree_nowhere_are_an_empty_ensemble_and_it_says_why():
     assert e.checks["not_empty"].sentence.endswith("there is no place on which enough of its maps agree.")
 
 
+def test_maps_that_cancel_out_are_an_empty_ensemble_and_it_says_why():
+    case = case_of((14, 14))
+    m = torch.arange(4.0).reshape(2, 2).repeat_interleave(7, 0).repeat_interleave(7, 1)
+    e = pc.ensemble([attribution(case, {"x": v}, method=n) for n, v in (("a", m), ("b", 3 - m))], "rank")
+    assert not e.maps["x"].any() and "empty" in e.flags
+    assert e.checks["not_empty"].sentence.endswith("its maps cancel out, together they are the same everywhere.")
+
+
+def test_an_input_of_one_map_alone_is_said():
+    case = case_of((14, 14), table=4)
+    a, b = maps_of(case, 2)
+    e = pc.ensemble([a, b.replace(maps={"x": b.maps["x"]})])
+    assert e.refinement["n_by_input"] == {"x": 2, "tab": 1} and "one_member" not in e.flags
+    assert e.refinement["said"] == ["tab: one map only, that of m0: there is nothing to agree with."]
+
+
 def test_weights_of_maps_that_are_left_are_what_counts():
     case = case_of((14, 14))
     maps = [*maps_of(case, 2), attribution(case, {"x": torch.zeros(14, 14)}, method="empty")]

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 Votes = NDArray[np.int64]
 Combine = Literal["threshold", "average", "intersection", "rank", "borda", "weighted"]
 COMBINES: tuple[str, ...] = get_args(Combine)
+WITHOUT_VOTES = ("rank", "borda", "weighted")  # the rules by which the votes decide nothing
 HALF = 0.5  # ``average``: means up to here are nothing
 SHARED = 0.2  # ``intersection``: values above are a vote
 WORDS = {

@@ -26,7 +26,7 @@ from pellucid.core.registry import build, tuples
 from pellucid.core.verdict import Thresholds, Verdict, cheap_checks, not_tested
 from pellucid.errors import InputError, UsageError, unknown
 from pellucid.refine.blocks import on_pixels
-from pellucid.refine.combine import COMBINES, Combine, Votes, combined, prepared, unit_range
+from pellucid.refine.combine import COMBINES, WITHOUT_VOTES, Combine, Votes, combined, prepared, unit_range
 from pellucid.refine.members import LeftOut, check_block, check_together, members, split, target_of
 
 LATER = "Asked of an ensemble by a run with 'checks: full' alone."
@@ -233,6 +233,8 @@ def combine_maps(
         said.insert(0, f"Left out: {', '.join(dict.fromkeys(a.method for a in out))}.")
     if len(places) == 1:
         said.append(f"One map is left, that of {maps[places[0]].method}: there is nothing to agree with.")
+    elif alone := {n: maps[p[0]].method for n, p in part.items() if len(p) == 1}:
+        said += [f"{n}: one map only, that of {m}: there is nothing to agree with." for n, m in alone.items()]
     found: dict[str, Any] = {
         "refiner": how.name, "options": how.describe(), "of": [a.method for a in maps],
         "votes": {n: torch.from_numpy(v.astype(np.int16)) for n, v in votes.items()}, "n": len(places),
@@ -325,6 +327,8 @@ def _judged(
         why = (
             "all of its maps were left out, as they say nothing"
             if not found["n"]
+            else "its maps cancel out, together they are the same everywhere"
+            if found["options"]["combine"] in WITHOUT_VOTES
             else "there is no place on which enough of its maps agree"
         )
         sentence = f"The ensemble is zero everywhere: {why}."

@@ -108,7 +108,7 @@ def members(maps: Sequence[Attribution], *, tables: bool, block: int) -> tuple[l
         if not all(bool(torch.isfinite(v).all()) for v in m.values()):
             left.append(LeftOut(place, names, "it holds values that are not finite"))
             continue
-        positive = {n: v.double().clamp(min=0).numpy() for n, v in m.items()}
+        positive = {n: v.detach().double().clamp(min=0).numpy() for n, v in m.items()}
         blocks = positive if tables else {n: block_means(v, block) for n, v in positive.items()}
         values = np.concatenate([v.ravel() for v in blocks.values()])
         if not values.any():
