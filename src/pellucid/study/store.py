@@ -43,7 +43,6 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pandas as pd
 import torch
-import zarr
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
@@ -176,6 +175,8 @@ class Run:
         ``prediction`` is the model's output of the case: ``(K,)`` probabilities or scores, or a label map; ``soft`` the
         probabilities ``(*spatial)`` of the regions that a model predicted.
         """
+        import zarr
+
         spare = self.folder / "parts" / f"maps-{uuid.uuid4().hex}"
         group = zarr.open_group(str(spare), mode="w")
         group.attrs.update(_case_attributes(case))
@@ -298,6 +299,8 @@ class Run:
         return self.folder / "maps.zarr" / quote(task, safe="") / quote(case_id, safe="")
 
     def _group(self, task: str, case_id: str) -> Any:
+        import zarr
+
         folder = self._case_folder(task, case_id)
         if not folder.is_dir():
             raise UsageError(f"{self.folder}: no maps of case {case_id!r} in task {task!r}")
