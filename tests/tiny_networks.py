@@ -1,5 +1,7 @@
 """Networks of a few hundred weights, which the tests of training register for their own time."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,6 +49,23 @@ def cases(n: int, prefix: str, seed: int = 0, side: int = 12) -> list[Case]:
         image[0, 3:8, 3:8] += 1.5 * (i % 2)
         made.append(Case(id=f"{prefix}{i}", inputs={"x": image}, truth=i % 2))
     return made
+
+
+class Press:
+    """An augmentation that changes nothing, counts, and at one of its batches presses Ctrl-C."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at, self.seen = at, 0
+
+    def __call__(self, images, mask, generator):
+        """Give back what came."""
+        self.seen += 1
+        if self.seen == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return images, mask
+
+    def __str__(self) -> str:
+        return "press"
 
 
 SETTINGS = {

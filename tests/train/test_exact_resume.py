@@ -15,7 +15,7 @@ from safetensors import safe_open
 from pellucid.errors import ModelError, UsageError
 from pellucid.train import fit
 from pellucid.train.state import State
-from tiny_networks import SETTINGS, Noisy, cases, registered
+from tiny_networks import SETTINGS, Noisy, Press, cases, registered
 
 TRAIN, VAL = cases(21, "t"), cases(7, "v", seed=1)
 FULL = SETTINGS | {
@@ -37,22 +37,6 @@ def equal(a, b):
     assert a.predictor.thresholds == b.predictor.thresholds
     theirs = b.predictor.module.state_dict()
     return all(torch.equal(v, theirs[k]) for k, v in a.predictor.module.state_dict().items())
-
-
-class Press:
-    """An augmentation that changes nothing, counts, and at one of its batches presses Ctrl-C."""
-
-    def __init__(self, at=None):
-        self.at, self.seen = at, 0
-
-    def __call__(self, images, mask, generator):
-        self.seen += 1
-        if self.seen == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return images, mask
-
-    def __str__(self):
-        return "press"
 
 
 def written(folder):

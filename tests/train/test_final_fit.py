@@ -1,7 +1,5 @@
 """A training without validation cases: so many epochs, the last one kept, nothing chosen."""
 
-import os
-import signal
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +9,7 @@ from safetensors.torch import load_file
 from pellucid.errors import InputError, UsageError
 from pellucid.study.stages.train import parts_of
 from pellucid.train import fit
-from tiny_networks import SETTINGS, Noisy, cases, registered
+from tiny_networks import SETTINGS, Noisy, Press, cases, registered
 
 TRAIN, VAL = cases(13, "t"), cases(6, "v", seed=1)
 FULL = SETTINGS | {"augment": ["flip", "affine"], "balance": "class_weights", "warmup": 1, "weight_decay": 1e-3}
@@ -58,22 +56,6 @@ def test_no_threshold_and_no_temperature_are_chosen():
     assert final.calibration is None
     assert final.predictor.thresholds == (0.5, 0.5)
     assert final.predictor.temperature == fit(TRAIN, VAL, **SETTINGS | {"epochs": 1}).predictor.temperature
-
-
-class Press:
-    """Ctrl-C in a batch of the second epoch."""
-
-    def __init__(self, at=None):
-        self.at, self.seen = at, 0
-
-    def __call__(self, images, mask, generator):
-        self.seen += 1
-        if self.seen == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return images, mask
-
-    def __str__(self):
-        return "press"
 
 
 def test_stopped_within_an_epoch_and_resumed_it_equals_unbroken(tmp_path):

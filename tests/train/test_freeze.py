@@ -1,8 +1,6 @@
 """Parts of a network that are not trained."""
 
-import os
 import pickle
-import signal
 import warnings
 
 import pytest
@@ -19,7 +17,7 @@ from pellucid.train.freeze import frozen_names, hold, stages
 from pellucid.train.module import TrainingModule
 from pellucid.train.plan import Plan
 from reference.torchvision_nets import twin
-from tiny_networks import SETTINGS, Noisy, cases, registered
+from tiny_networks import SETTINGS, Noisy, Press, cases, registered
 
 TRAIN, VAL = cases(13, "t"), cases(6, "v", seed=1)
 COLUMNS = ["epoch", "train_loss", "val_loss", "val_metric", "lr"]
@@ -118,20 +116,6 @@ def test_the_training_of_the_mri_studys_seed(tmp_path):
             assert torch.equal(value, state[key].sum(1, keepdim=True))
         elif not key.startswith("fc."):
             assert torch.equal(value, state[key]), key
-
-
-class Press:
-    def __init__(self, at=None):
-        self.at, self.seen = at, 0
-
-    def __call__(self, images, mask, generator):
-        self.seen += 1
-        if self.seen == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return images, mask
-
-    def __str__(self):
-        return "press"
 
 
 def test_stopped_within_an_epoch_and_resumed_it_equals_unbroken(start, tmp_path):

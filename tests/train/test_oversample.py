@@ -1,7 +1,5 @@
 """Which cases are drawn more often, and that they are the same ones again."""
 
-import os
-import signal
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from pellucid.errors import UsageError
 from pellucid.train import fit
 from pellucid.train.data import Batches
 from pellucid.train.oversample import drawn_rows
-from tiny_networks import SETTINGS, Noisy, cases, registered
+from tiny_networks import SETTINGS, Noisy, Press, cases, registered
 
 ALL = cases(26, "t")
 TRAIN, VAL = [c for i, c in enumerate(ALL) if c.truth == 0 or i < 8], cases(6, "v", seed=1)  # 13 and 4
@@ -33,6 +31,13 @@ def test_every_class_as_often_as_the_largest_and_every_case_at_least_once(counts
     assert int(times.min()) == 1
     for k in range(len(counts)):
         assert int(times[classes == k].max() - times[classes == k].min()) <= 1
+
+
+def test_what_is_missing_is_drawn_anew_in_every_epoch():
+    classes = torch.tensor([0] * 13 + [1] * 4)
+    batches = Batches({"truth": torch.arange(17)}, batch_size=26, seed=0, oversample=classes)
+    more = [torch.bincount(torch.tensor(order_of(batches, epoch)[0]))[13:].argmax() for epoch in range(24)]
+    assert {int(i) for i in more} == {0, 1, 2, 3}  # 13 is three times 4, and one of them
 
 
 def order_of(batches, epoch):
@@ -62,20 +67,6 @@ def test_the_draw_is_of_the_seed_and_the_epoch_and_shared_by_devices():
         shared.append([part[: device.own(i)] for i, part in enumerate(order_of(device, 3))])
     together = [sorted(a + b) for a, b in zip(*shared)]
     assert together == [sorted(batch) for batch in order_of(made(), 3)]
-
-
-class Press:
-    def __init__(self, at=None):
-        self.at, self.seen = at, 0
-
-    def __call__(self, images, mask, generator):
-        self.seen += 1
-        if self.seen == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return images, mask
-
-    def __str__(self):
-        return "press"
 
 
 def test_stopped_within_an_epoch_and_resumed_it_equals_unbroken(tmp_path):
