@@ -175,6 +175,7 @@ def test_what_cannot_work_is_refused_before_anything_runs() -> None:
             {"ensemble": {"combine": "weighted", "weights": {"saliency": 1}, "calibrate": "val"}}],
         "'test' is what is explained; weights that are measured on the explained cases flatter them": [
             {"ensemble": {"combine": "weighted", "calibrate": "test"}}],
+        "no cases are called 'vall'; did you mean 'val'?": [{"ensemble": {"combine": "weighted", "calibrate": "vall"}}],
         "the metric 'attribution_share' has no better side": [
             {"ensemble": {"combine": "weighted", "calibrate": "val", "metric": "attribution_share"}}],
     }  # fmt: skip

@@ -61,6 +61,9 @@ def _check_ensemble(work: Work, refiner: Ensemble, taken: list[str], where: str)
             f"{where}: {refiner.calibrate!r} is what is explained; weights that are measured on the explained cases "
             "flatter them: calibrate on another part"
         )
+    parts = ["train", "val", "test", *work.also]
+    if refiner.calibrate not in parts:
+        raise UsageError(f"{where}: no cases are called {refiner.calibrate!r}; {nearest(refiner.calibrate, parts)}")
     metric = as_metric(refiner.metric)
     if metric.direction == "none" or metric.per_input:
         what = "has no better side" if metric.direction == "none" else "gives a number for each input"
