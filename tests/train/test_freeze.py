@@ -169,6 +169,15 @@ def test_a_weight_outside_of_all_parts_is_no_head():
     assert [k for k, p in module.named_parameters() if p.requires_grad] == ["head.weight", "head.bias"]
 
 
+def test_a_weight_that_two_parts_share_is_frozen_with_either():
+    for name in ("0", "1"):
+        module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+        module[1].weight = module[0].weight
+        hold(module, frozen_names(module, [name]))
+        assert not module[0].weight.requires_grad
+        assert module[2].weight.requires_grad
+
+
 def test_what_cannot_be_frozen(start):
     def call(freeze, **changes):
         return fit(TRAIN, VAL, **SETTINGS | {"epochs": 1} | changes, weights=start[0], freeze=freeze)

@@ -84,8 +84,10 @@ def hold(module: nn.Module, names: Iterable[str]) -> list[nn.Module]:
         learn the statistics of the training cases.
     """
     network, held = network_of(module), list(names)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not _within(name, held))
+    every = list(network.named_parameters(remove_duplicate=False))  # a shared weight has several names
+    kept = {id(parameter) for name, parameter in every if _within(name, held)}
+    for _, parameter in every:
+        parameter.requires_grad_(id(parameter) not in kept)
     return [part for name, part in network.named_modules() if isinstance(part, _NormBase) and _within(name, held)]
 
 
