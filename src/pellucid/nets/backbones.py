@@ -81,7 +81,8 @@ def resnet18(
             ResNet without its pooling, frozen, with a stem for one channel, then such a convolution and a linear layer
             over all that it gives, for pictures of one size; its published code has 512 channels, 2048 behind
             ResNet-50, and no ReLU. Ours is the ReLU, and the average over the convolution's map, so that every size
-            will do, unless ``size`` is given. See :class:`~pellucid.nets.conv_head.ConvHeadResNet`; freezing is of the training.
+            will do, unless ``size`` is given. See :class:`~pellucid.nets.conv_head.ConvHeadResNet`; freezing is of the
+            training.
         size: with ``conv``, the side of the pictures, all of one size: the linear layer then takes all places of the
             convolution's map, as the seed's.
     """

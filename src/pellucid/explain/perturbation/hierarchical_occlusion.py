@@ -36,9 +36,9 @@ class HierarchicalOcclusion(Explainer):
     would have filled; ``left_out``, windows inside subdivided ones that the budget left out. Flag: ``no_effect`` where
     no window of the first level has any effect; the map is zero.
 
-    Budget: 1 + P + Q forwards, P windows at the first level, Q refined ones, of all targets together. Source: the
-    pyramid is that of a study of distal myopathies in MRI (``score="flip", combine="sum", budget=None``), the window
-    that is slid zeiler2014visualizing's.
+    Budget: 1 + P + Q forwards, P windows at the first level, Q refined ones, of all targets together. Source:
+    rizzo2025assessing, a study of distal myopathies in MRI, whose map is that of ``score="flip", combine="sum",
+    budget=None``; the window that is slid is zeiler2014visualizing's.
 
     Attributes:
         levels: pairs of a window and its stride, each one number or one per axis; by default from half of each axis
@@ -60,7 +60,7 @@ class HierarchicalOcclusion(Explainer):
 
     name = "hierarchical_occlusion"
     family = "perturbation"
-    source = "zeiler2014visualizing"
+    source = "rizzo2025assessing"
     needs = ()
     resolution = "feature"
     passes = "1 + P + Q F"
