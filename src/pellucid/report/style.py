@@ -72,7 +72,7 @@ def png(figure: Figure, *, colours: int | None = 255) -> bytes:
     picture = Image.fromarray(np.asarray(surface.buffer_rgba())[..., :3])
     if colours is not None:
         # Maximum coverage keeps the rare colours of the bar; the commonest-first palette would band it.
-        picture = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        picture = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     out = io.BytesIO()
     picture.save(out, format="PNG", optimize=True)
     return out.getvalue()
