@@ -25,6 +25,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "default": {}, "sign: for": {"sign": "for"}, "combine: sum": {"combine": "sum"},
     "threshold: 0.3": {"threshold": 0.3},
 }  # fmt: skip
+METRICS = {
+    "deletion_auc": "deletion AUC", "insertion_auc": "insertion AUC", "pointing_game": "pointing",
+    "dice_matched": "Dice",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,8 @@ def measure(s: Setting) -> tuple[pd.DataFrame, pd.DataFrame]:
             method = {"hierarchical_occlusion": s.options | options | {"fill": s.fill}}
             (maps[name],) = pc.explain_many(s.predictor, [case], methods=[method], targets=[s.target])
         found = pc.evaluate(
-            s.predictor, case, list(maps.values()), ["deletion_auc", "insertion_auc", "pointing_game"], fill=s.fill,
-            region=s.region,
-        )  # fmt: skip
+            s.predictor, case, list(maps.values()), list(METRICS), fill=s.fill, region=s.region
+        )
         for (name, a), values in zip(maps.items(), found):
             asked.append({"case": case.id, "method": name, "windows": a.cost.forwards - 1})
             scores += [
@@ -88,12 +91,12 @@ def table(s: Setting) -> str:
     rows = compare(scores, controls=("dense",)).set_index(["metric", "method"])
     lines = [
         f"{len(s.cases)} cases of {scores['group'].nunique()} patients", "",
-        "| map | windows | share | deletion AUC | less dense | insertion AUC | less dense | pointing | less dense |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| map | windows | share | " + " | ".join(f"{said} | less dense" for said in METRICS.values()) + " |",
+        "|---" * (3 + 2 * len(METRICS)) + "|",
     ]  # fmt: skip
     for name in ("dense", *WAYS):
         cells = [name, f"{windows[name]:.0f}", f"{windows[name] / windows['dense']:.1%}"]
-        for metric in ("deletion_auc", "insertion_auc", "pointing_game"):
+        for metric in METRICS:
             r = rows.loc[metric, name]
             gap = f"{r.difference:+.3f} ({r.difference_low:+.3f} to {r.difference_high:+.3f})"
             cells += [f"{r['mean']:.3f}", "" if name == "dense" else gap]

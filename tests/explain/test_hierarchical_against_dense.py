@@ -46,7 +46,7 @@ def trained() -> pc.Predictor:
 
 @pytest.fixture(scope="module")
 def compared(trained: pc.Predictor) -> tuple[np.ndarray, list[pc.Attribution]]:
-    """Deletion AUC and pointing game of both, ``(cases, 2, 2)``, and the hierarchical maps."""
+    """Deletion AUC, pointing game and Dice of both, ``(cases, 2, 3)``, and the hierarchical maps."""
     g, scores, maps = torch.Generator().manual_seed(5), [], []
     for i in range(6):
         x, disc = picture(g)
@@ -54,7 +54,8 @@ def compared(trained: pc.Predictor) -> tuple[np.ndarray, list[pc.Attribution]]:
         dense = pc.explain(trained, case, "occlusion", window=5, stride=1)
         ours = pc.explain(trained, case, "hierarchical_occlusion", levels=LEVELS, min_window=5)
         assert dense.cost.forwards - 1 == ours.notes["dense_evaluations"] == 28**2
-        found = pc.evaluate(trained, case, [dense, ours], ["deletion_auc", {"pointing_game": {"tolerance": 3}}])
+        metrics = ["deletion_auc", {"pointing_game": {"tolerance": 3}}, "dice_matched"]
+        found = pc.evaluate(trained, case, [dense, ours], metrics)
         scores.append([list(f.values()) for f in found])
         maps.append(ours)
     return np.array(scores), maps
@@ -68,9 +69,11 @@ def test_a_twentieth_of_the_windows(compared) -> None:
 
 
 def test_it_points_where_dense_occlusion_does(compared) -> None:
-    deletion, pointing = compared[0].transpose(2, 1, 0)
+    deletion, pointing, dice = compared[0].transpose(2, 1, 0)
     assert pointing[1].mean() >= pointing[0].mean() - 0.17  # a case of six
     assert pointing[1].mean() > 0.6
+    assert dice[1].mean() > 0.5  # a random map: 0.03, the share of the disc
+    assert dice[1].mean() > 0.75 * dice[0].mean()
     gap = (deletion[1] - deletion[0]) / deletion[0].std()
     assert gap.mean() < 1
 
