@@ -142,17 +142,19 @@ def _agreement(table: pd.DataFrame) -> dict[str, Any]:
     return {"head": ["measure", *items], "rows": rows}
 
 
+def _tested(row: dict[Any, Any], column: str) -> dict[str, str]:
+    """A cell: the number, its interval and p beneath, and what is to be said of it."""
+    p = p_value(float(row["p"])) if is_number(row["p"]) else ""
+    small = f"{interval(row['low'], row['high'])} {p}".strip()
+    return {"text": number(row[column]), "small": small, "why": str(row["note"])}
+
+
 def _pairs(table: pd.DataFrame) -> dict[str, Any]:
     items = [str(i) for i in dict.fromkeys(table["item"])]
     rows = []
     for (a, b), own in table.groupby(["a", "b"], sort=False):
         by = own.set_index("item")
-        cells = []
-        for item in items:
-            r = by.loc[item].to_dict()
-            p = p_value(float(r["p"])) if is_number(r["p"]) else ""
-            small = f"{interval(r['low'], r['high'])} {p}".strip()
-            cells.append({"text": number(r["difference"]), "small": small, "why": str(r["note"])})
+        cells = [_tested(by.loc[item].to_dict(), "difference") for item in items]
         rows.append({"name": f"{a} minus {b}", "control": False, "cells": cells})
     return {"head": ["methods", *items], "rows": rows}
 
@@ -162,12 +164,7 @@ def _metrics(table: pd.DataFrame, items: list[str]) -> dict[str, Any]:
     rows = []
     for metric, own in table.groupby("metric", sort=False):
         by = own.set_index("item")
-        cells = []
-        for item in items:
-            r = by.loc[item].to_dict()
-            p = p_value(float(r["p"])) if is_number(r["p"]) else ""
-            small = f"{interval(r['low'], r['high'])} {p}".strip()
-            cells.append({"text": number(r["rho"]), "small": small, "why": str(r["note"])})
+        cells = [_tested(by.loc[item].to_dict(), "rho") for item in items]
         name = f"{str(metric).replace('_', ' ')} {arrows.get(str(own['direction'].iloc[0]), '')}".strip()
         rows.append({"name": name, "control": False, "cells": cells})
     return {"head": ["ρ with", *items], "rows": rows}

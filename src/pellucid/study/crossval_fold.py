@@ -16,7 +16,7 @@ from pellucid.core.predictor import Predictor
 from pellucid.data import Folds, folds
 from pellucid.engine.engine import Engine
 from pellucid.study.context import LOG, Context
-from pellucid.study.elsewhere import Elsewhere
+from pellucid.study.elsewhere import TaskWork
 from pellucid.study.runners.base import Do, Tell
 from pellucid.study.stages.train import fit_task, predictions
 from pellucid.train import Trained, performance
@@ -39,26 +39,12 @@ class Fold:
     predictions: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class FoldWork:
-    """Trains folds; ``here`` is the context of this process, which does not travel to another."""
-
-    elsewhere: Elsewhere
-    device: str
-    here: Context | None = None
-
-    @classmethod
-    def of(cls, context: Context) -> FoldWork:
-        """Of a task."""
-        return cls(Elsewhere.of(context), context.recipe.device, context)
-
-    def __reduce__(self) -> Any:
-        """Without the context."""
-        return FoldWork, (self.elsewhere, self.device)
+class FoldWork(TaskWork):
+    """Trains folds."""
 
     def open(self) -> Do:
         """With the cases of this process, or with a copy of them."""
-        context = self.here or self.elsewhere.context()
+        context = self.context()
         dealt = Folds.load(folds_file(context), development(context), test=context.part("test"))
 
         def do(number: int, tell: Tell) -> Fold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 
@@ -36,3 +36,25 @@ class Elsewhere:
         recipe, work = Recipe.model_validate(self.recipe), Work.model_validate(self.work)
         console = Console(quiet=True)
         return Context(Run(self.folder), recipe, work, Path(self.base), console, quiet=True, resume=True)
+
+
+@dataclass(frozen=True)
+class TaskWork:
+    """A runner's work on one task; ``here`` is the context of this process, which does not travel to another."""
+
+    elsewhere: Elsewhere
+    device: str
+    here: Context | None = None
+
+    @classmethod
+    def of(cls, context: Context) -> Self:
+        """Of a task."""
+        return cls(Elsewhere.of(context), context.recipe.device, context)
+
+    def __reduce__(self) -> Any:
+        """Without the context."""
+        return type(self), (self.elsewhere, self.device)
+
+    def context(self) -> Context:
+        """That of this process, or one with a copy of its cases."""
+        return self.here or self.elsewhere.context()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pellucid.study import runners
 from pellucid.study.context import Context
-from pellucid.study.elsewhere import Elsewhere
+from pellucid.study.elsewhere import TaskWork
 from pellucid.study.runners.base import Do, Item, Tell
 from pellucid.study.runners.base import Pool as Items
 from pellucid.study.search_trial import Outcome, Record, train_trial
@@ -37,26 +37,12 @@ class Pool(Protocol):
         """Wait for a trial to end; meanwhile ``report`` is told the epochs of all, and says which ends early."""
 
 
-@dataclass(frozen=True)
-class TrialWork:
-    """Trains trials; ``here`` is the context of this process, which does not travel to another."""
-
-    elsewhere: Elsewhere
-    device: str
-    here: Context | None = None
-
-    @classmethod
-    def of(cls, context: Context) -> TrialWork:
-        """Of a task."""
-        return cls(Elsewhere.of(context), context.recipe.device, context)
-
-    def __reduce__(self) -> Any:
-        """Without the context."""
-        return TrialWork, (self.elsewhere, self.device)
+class TrialWork(TaskWork):
+    """Trains trials."""
 
     def open(self) -> Do:
         """With the cases of this process, or with a copy of them."""
-        context = self.here or self.elsewhere.context()
+        context = self.context()
 
         def do(job: Job, tell: Tell) -> Outcome:
             return train_trial(context, job.params, job.folder, tell)
