@@ -7,6 +7,7 @@ from pellucid.core.fill import Fill
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import ClassScore, RegionScore, Score
 from pellucid.core.verdict import Thresholds
+from pellucid.core.windows import windows
 from pellucid.data import load_dataset, split
 from pellucid.engine import Engine
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError
@@ -50,4 +51,5 @@ __all__ = [
     "save_predictor",
     "segx",
     "split",
+    "windows",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pellucid.core.case import Case
 from pellucid.core.module_copy import copied
+from pellucid.core.windows import Windows, as_windows
 from pellucid.errors import InputError, UsageError, nearest
 from pellucid.types import Activation, Task
 
@@ -38,6 +39,8 @@ class Predictor:
             ``(value − mean) / sd``. Cases stay in the image's own units, and so do fills and maps.
         features: name of a tabular input to the names of its columns.
         output: which element to use, where the module returns a tuple (an int) or a dict (a key).
+        windows: for volumes larger than the network takes at once: ``pc.windows(roi=…)``, or its options as a dict;
+            of a segmentation.
 
     Raises:
         UsageError: no module, no input, an unknown task, classes or statistics that do not fit.
@@ -61,6 +64,7 @@ class Predictor:
         normalise: Mapping[str, tuple[Any, Any]] | None = None,
         features: Mapping[str, Sequence[str]] | None = None,
         output: int | str | None = None,
+        windows: Windows | Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
@@ -102,6 +106,9 @@ class Predictor:
         self.normalise = {k: _statistics(k, v, self.inputs) for k, v in (normalise or {}).items()}
         self.features = {k: tuple(v) for k, v in (features or {}).items()}
         self.output = output
+        self.windows = as_windows(dict(windows) if isinstance(windows, Mapping) else windows)
+        if self.windows is not None and task != "segmentation":
+            raise UsageError(f"windows are stitched to a segmentation, this model does {task}; resize its input")
         self.name = name or type(module).__name__
 
     def class_name(self, k: int) -> str:

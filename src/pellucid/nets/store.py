@@ -55,7 +55,8 @@ def save_predictor(
                 "network": network,
                 "options": _plain(dict(options or {})),
                 "predictor": {k: _plain(getattr(predictor, k)) for k in FIELDS}
-                | {"normalise": _plain(predictor.normalise)},
+                | {"normalise": _plain(predictor.normalise)}
+                | ({"windows": predictor.windows.describe()} if predictor.windows else {}),
                 "weights": {"sha256": sha256(weights), "hash": predictor.weights_hash()},
                 "versions": _versions(),
                 "info": _plain(dict(info or {})),
