@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pellucid.evaluate.cohort.blocks import about, draws_of
-from pellucid.evaluate.cohort.intervals import gap, interval, mean
+from pellucid.core.statistics import draws_of, interval, mean
+from pellucid.evaluate.cohort.blocks import about
+from pellucid.evaluate.cohort.intervals import gap
 from pellucid.refine.combine import COMBINES
 from pellucid.study.demo import demo_recipe
 from pellucid.study.recipe import Recipe

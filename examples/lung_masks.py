@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.core.statistics import draws_of, interval
 from pellucid.data.manifest import load_manifest
 from pellucid.data.zones import with_zones
 from pellucid.engine import Engine
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import interval
 from pellucid.nets import load_predictor
 from pellucid.report.style import QUIET, SERIES, canvas, house_style, png
 from pellucid.train.augment_grey import Blur, Invert, Noise

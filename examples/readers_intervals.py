@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.evaluate.cohort.blocks import draws_of
+from pellucid.core.statistics import draws_of
 from pellucid.readers.alpha import alpha, coincidences
 from pellucid.readers.draws import crossed, ends
 from pellucid.readers.metrics import _one

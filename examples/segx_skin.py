@@ -20,9 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import pellucid as pc
+from pellucid.core.statistics import draws_of, interval
 from pellucid.data.synthetic import make
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import interval
 from pellucid.nets import load_predictor
 from pellucid.report.shade import scale_of
 from pellucid.report.style import QUIET, canvas, house_style, png

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap, wilcoxon
 
+from pellucid.core.statistics import holm
 from pellucid.errors import UsageError
 from pellucid.evaluate.cohort.compare import compare
-from pellucid.evaluate.cohort.intervals import holm
 
 
 def table(values: dict[str, np.ndarray], metric: str = "dice", groups=None, target="t") -> pd.DataFrame:

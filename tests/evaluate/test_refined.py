@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
+from pellucid.core.statistics import holm
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.intervals import holm
 from pellucid.evaluate.cohort.refined import COLUMNS, pairs_of, refined
 from reference import metric_refined as literal
 

@@ -5,12 +5,12 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from pellucid.evaluate.cohort.blocks import draws_of
+from pellucid.core.statistics import draws_of, spearman
 from pellucid.readers.alpha import alpha, coincidences
 from pellucid.readers.draws import crossed, ends
 from pellucid.readers.icc import icc
 from pellucid.readers.kappa import kappa
-from pellucid.readers.metrics import _one, spearman
+from pellucid.readers.metrics import _one
 from reference import readers as literal
 
 LEVELS = (1, 2, 3, 4, 5)

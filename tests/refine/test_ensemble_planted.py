@@ -12,8 +12,7 @@ import torch
 
 import pellucid as pc
 from metric_worlds import linear_world
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import interval
+from pellucid.core.statistics import draws_of, interval
 
 CASES, MEMBERS = 10, 5
 METRICS = {"deletion_auc": -1, "pointing_game": 1, "dice": 1}

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import FEWEST
+from pellucid.core.statistics import FEWEST, draws_of
 from pellucid.readers.alpha import Array, alpha, coincidences
 from pellucid.readers.draws import ends, numbered
 from pellucid.readers.icc import icc

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.evaluate.cohort.blocks import draws_of
+from pellucid.core.statistics import draws_of
 
 Array = NDArray[np.float64]
 DEFINED = 0.5  # of the draws: an interval of fewer says little

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pellucid.evaluate.cohort.intervals import gap, holm, signed_rank
+from pellucid.core.statistics import holm
+from pellucid.evaluate.cohort.intervals import gap, signed_rank
 from pellucid.readers.draws import crossed, numbered
 from pellucid.readers.items import ITEMS, LEVELS, NAMES
 from pellucid.report.judge import is_control

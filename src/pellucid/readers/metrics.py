@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import FEWEST, holm
+from pellucid.core.statistics import FEWEST, draws_of, holm, spearman
 from pellucid.readers.agreement import unit_means
 from pellucid.readers.alpha import Array
 from pellucid.readers.draws import ends, numbered
@@ -75,20 +74,3 @@ def _one(x: Array, y: Array, groups: list[Any], n_boot: int, seed: int) -> dict[
     z = abs(float(np.arctanh(np.clip(row["rho"], -NEARLY, NEARLY))))
     row["p"] = max(float(2 * student.sf(z / spread, n - 1)) if spread else 0.0, 1 / n_boot)
     return row
-
-
-def spearman(x: Array, y: Array, weights: Array) -> Array:
-    """Spearman's ρ of ``(n,)`` values drawn ``weights`` ``(draws, n)`` times each; ties share a rank."""
-    a, b = _ranks(x, weights), _ranks(y, weights)
-    total = weights.sum(1, keepdims=True)
-    a, b = (r - (weights * r).sum(1, keepdims=True) / total for r in (a, b))
-    size = np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(size > 1e-12, (weights * a * b).sum(1) / size, np.nan).clip(-1, 1)
-
-
-def _ranks(values: Array, weights: Array) -> Array:
-    """The rank of every value among those drawn, ``(draws, n)``."""
-    levels, place = np.unique(values, return_inverse=True)
-    drawn = weights @ (place[:, None] == np.arange(len(levels))).astype(float)
-    return (np.cumsum(drawn, 1) - drawn + (drawn + 1) / 2)[:, place]

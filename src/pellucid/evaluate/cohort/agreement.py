@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pellucid.core.attribution import Attribution
 from pellucid.core.refiner import is_ensemble, is_masked
+from pellucid.core.statistics import draws_of
 from pellucid.evaluate import maths
-from pellucid.evaluate.cohort.blocks import draws_of
 from pellucid.evaluate.undefined import Undefined
 
 ROWS = ["case", "group", "target_index", "a", "b", "rho"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.evaluate.cohort.intervals import FEWEST, Array
+from pellucid.core.statistics import FEWEST, Array
 
 AT_ONCE = 4_000_000  # weights of a bootstrap held at a time
 

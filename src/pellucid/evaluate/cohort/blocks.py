@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -133,11 +132,3 @@ def levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
     found = np.empty(values.shape)
     np.put_along_axis(found, order, steps, axis=-1)
     return found
-
-
-@lru_cache(maxsize=8)
-def draws_of(n: int, n_boot: int, seed: int) -> NDArray[np.float64]:
-    """How often each of n patients is drawn, ``(n_boot, n)``; read only."""
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot).astype(float)
-    drawn.flags.writeable = False
-    return drawn

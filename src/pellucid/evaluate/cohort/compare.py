@@ -10,10 +10,11 @@ import pandas as pd
 
 from pellucid.core.metric import METRICS
 from pellucid.core.refiner import as_refined, base_of, is_refined
+from pellucid.core.statistics import FEWEST, Array, draws_of, holm, interval
+from pellucid.core.statistics import mean as mean_of
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.blocks import draws_of, levels
-from pellucid.evaluate.cohort.intervals import FEWEST, Array, gap, holm, interval, signed_rank
-from pellucid.evaluate.cohort.intervals import mean as mean_of
+from pellucid.evaluate.cohort.blocks import levels
+from pellucid.evaluate.cohort.intervals import gap, signed_rank
 from pellucid.evaluate.run import base_name
 
 NEEDED = ("case", "method", "metric", "value")

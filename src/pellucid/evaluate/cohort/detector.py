@@ -17,9 +17,9 @@ from scipy.stats import mannwhitneyu
 
 from pellucid.core.metric import METRICS
 from pellucid.core.refiner import as_refined
+from pellucid.core.statistics import Array
 from pellucid.errors import UsageError
 from pellucid.evaluate.cohort.areas import Apart, apart, areas, too_few, weights_of
-from pellucid.evaluate.cohort.intervals import Array
 from pellucid.evaluate.run import base_name
 from pellucid.types import Direction
 

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pellucid.core.statistics import draws_of, interval
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import interval
 from pellucid.evaluate.cohort.strata import COLUMNS as STRATA
 from pellucid.evaluate.cohort.strata import strata
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pellucid.core.statistics import FEWEST, draws_of, interval
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import FEWEST, interval
 
 NEEDED = ("case", "method", "kind", "mask_dice", "measure", "value")
 COLUMNS = [

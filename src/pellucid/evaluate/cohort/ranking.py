@@ -19,7 +19,8 @@ from scipy.stats import f as f_distribution
 from scipy.stats import rankdata, studentized_range
 
 from pellucid.core.refiner import base_of
-from pellucid.evaluate.cohort.blocks import JUDGED, Block, about, draws_of, joined, methods_of, metric_blocks
+from pellucid.core.statistics import draws_of
+from pellucid.evaluate.cohort.blocks import JUDGED, Block, about, joined, methods_of, metric_blocks
 
 COLUMNS = [
     "scope", "method", "control", "mean_rank", "low", "high", "place", "n", "cd", "p", "cliques", "mean_rank_without",

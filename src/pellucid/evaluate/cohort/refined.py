@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pellucid.core.statistics import FEWEST, Array, draws_of, holm, interval, mean
 from pellucid.errors import UsageError
-from pellucid.evaluate.cohort.blocks import about, draws_of
-from pellucid.evaluate.cohort.intervals import FEWEST, Array, gap, holm, interval, mean, signed_rank
+from pellucid.evaluate.cohort.blocks import about
+from pellucid.evaluate.cohort.intervals import gap, signed_rank
 
 NEEDED = ("case", "method", "metric", "value")
 COLUMNS = [

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pellucid.core.case import Case
+from pellucid.core.statistics import holm
 from pellucid.engine.engine import Engine
 from pellucid.evaluate.cohort import finding_words as say
 from pellucid.evaluate.cohort.anatomy import GIVEN, How, outside
 from pellucid.evaluate.cohort.hotspots import DENSE, Means, spots
-from pellucid.evaluate.cohort.intervals import holm
 from pellucid.evaluate.cohort.moved import MARGIN, PATIENTS, Effect, Tested, effect
 from pellucid.evaluate.cohort.places import matched
 from pellucid.evaluate.cohort.probe import MapsOf, densities, probe

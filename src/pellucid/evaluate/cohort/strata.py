@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pellucid.evaluate.cohort.blocks import draws_of, methods_of
+from pellucid.core.statistics import draws_of
+from pellucid.evaluate.cohort.blocks import methods_of
 
 COLUMNS = ["stratum", "level", "metric", "method", "mean", "low", "high", "n", "groups", "note"]
 FEWEST = 5  # patients: with fewer a level has no interval

@@ -20,10 +20,9 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.metric import Metric
 from pellucid.core.refiner import Refiner, as_refined, refined_again
+from pellucid.core.statistics import Array, draws_of, interval, mean
 from pellucid.engine.engine import same_shapes
 from pellucid.errors import InputError, PellucidError, UsageError
-from pellucid.evaluate.cohort.blocks import draws_of
-from pellucid.evaluate.cohort.intervals import Array, interval, mean
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.explain.make import as_explainer
 from pellucid.refine.ensemble import Ensemble
