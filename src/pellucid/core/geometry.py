@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.errors import InputError
+from pellucid.core.resample import resampled
+from pellucid.errors import InputError, UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +20,10 @@ class Geometry:
     Attributes:
         affine: ``(4, 4)`` float64, voxel index to millimetres, of the array as it is held.
         shape: the three axis lengths of the array as it is held.
-        source_affine: the affine of the file; equal to ``affine`` unless the volume was reoriented.
+        source_affine: the affine of the file; equal to ``affine`` unless reoriented, cropped or resampled.
         source_shape: the axis lengths in the file.
-        crop: first voxel and shape of the piece of the source that is held (in the held orientation), or None.
+        crop: first voxel and shape of the piece of the source that is held (in the held orientation), or None. Of a
+            resampled volume None: its affine says where it lies.
     """
 
     affine: NDArray[np.float64]
@@ -64,12 +67,60 @@ class Geometry:
         """The geometry of ``array[start:start+shape]``; :meth:`restored` puts such a piece back."""
         affine = self.affine.copy()
         affine[:3, 3] = self.affine[:3, :3] @ np.asarray(start, float) + self.affine[:3, 3]
+        if not self.keeps_voxels:
+            return Geometry(affine, shape, self.source_affine, self.source_shape)
         if self.crop is not None:
             start = tuple(a + b for a, b in zip(start, self.crop[0]))
         return Geometry(affine, shape, self.source_affine, self.source_shape, crop=(tuple(start), tuple(shape)))
 
+    def respaced(self, spacing: float | Sequence[float]) -> Geometry:
+        """The grid with voxels of ``spacing`` mm along these axes, its middle where it was, as long as fits best.
+
+        The same grid if that is its spacing already, to a thousandth.
+
+        Raises:
+            UsageError: a spacing that is not one positive number of millimetres, or three.
+        """
+        to = (float(spacing),) * 3 if isinstance(spacing, int | float) else tuple(float(s) for s in spacing)
+        if len(to) != 3 or not all(np.isfinite(s) and s > 0 for s in to):
+            raise UsageError(f"spacing={spacing!r}; give a positive number of millimetres, or three")
+        factors = np.array(to) / self.spacing
+        if np.abs(factors - 1).max() < 1e-3:
+            return self
+        shape = tuple(max(1, round(n / f)) for n, f in zip(self.shape, factors))
+        step = np.diag([*factors, 1.0])
+        step[:3, 3] = [((n - 1) - (m - 1) * f) / 2 for n, m, f in zip(self.shape, shape, factors)]
+        return Geometry(self.affine @ step, shape, self.source_affine, self.source_shape)
+
+    def apart(self, other: Geometry) -> float:
+        """How far, in mm, the corners of two grids of one shape lie from each other at most."""
+        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(self.shape) - 1)
+        apart = nib.affines.apply_affine(self.affine, corners) - nib.affines.apply_affine(other.affine, corners)
+        return float(np.linalg.norm(apart, axis=1).max())
+
+    @property
+    def keeps_voxels(self) -> bool:
+        """Whether each voxel is one of the source file's: turned, flipped, cropped, but not resampled."""
+        step = np.linalg.inv(np.asarray(self.source_affine)) @ self.affine
+        whole = np.round(step)
+        if np.abs(np.linalg.det(whole[:3, :3])) != 1:
+            return False
+        # How far a voxel may be off at the far end of the volume, in voxels.
+        return float((np.abs(step - whole)[:3] @ np.array([*self.shape, 1.0])).max()) < 0.05
+
     def restored(self, array: NDArray, *, background: float = 0.0) -> NDArray:
-        """``array`` (last three axes spatial) on the grid of the source file, orientation and crop undone."""
+        """``array`` (last three axes spatial) on the grid of the source file, orientation and crop undone.
+
+        A volume that was resampled is resampled back: whole numbers and bool by nearest neighbour, others linearly
+        (so that a map's values are kept, and its sum grows or shrinks with the number of voxels).
+        """
+        if not self.keeps_voxels:
+            assert self.source_affine is not None
+            assert self.source_shape is not None
+            return resampled(
+                array, affine=self.affine, to_affine=self.source_affine, to_shape=self.source_shape,
+                labels=array.dtype.kind != "f", background=background,
+            )  # fmt: skip
         source = Geometry(self.source_affine, self.source_shape)  # type: ignore[arg-type]
         ornt = _between(source.orientation, self.orientation)
         if self.crop is not None:
