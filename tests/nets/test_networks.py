@@ -38,6 +38,7 @@ SHAPES = [
     ("two_encoder_unet", {"width": 4, "classes": 3}, [(1, 33, 26)] * 2, (3, 33, 26)),
     ("two_encoder_unet", {"width": 4, "spatial_dims": 3}, [(1, 16, 12, 8)] * 2, (1, 16, 12, 8)),
     ("unet_3d", {"classes": 4}, [(1, 16, 12, 8)], (4, 16, 12, 8)),
+    ("swin_unetr", {"classes": 3, "feature_size": 12, "spatial_dims": 2}, [(1, 64, 32)], (3, 64, 32)),
     ("meshnet", {"classes": 3, "channels": 4}, [(1, 12, 10, 8)], (3, 12, 10, 8)),
     ("meshnet", {"classes": 3, "channels": 4, "spatial_dims": 2}, [(1, 12, 10)], (3, 12, 10)),
     ("resnet18", {"classes": 3, "in_channels": 3}, [(3, 64, 64)], (3,)),
