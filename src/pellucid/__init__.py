@@ -1,5 +1,6 @@
 """Pellucid shows what a medical imaging model looked at, and measures whether that picture can be believed."""
 
+from pellucid.aggregate.tables import load_region_table
 from pellucid.api import datasets, evaluate, explain, explain_many, layers, methods, metrics, networks
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
@@ -43,6 +44,7 @@ __all__ = [
     "layers",
     "load_dataset",
     "load_predictor",
+    "load_region_table",
     "load_run",
     "methods",
     "metrics",
