@@ -1,27 +1,17 @@
-"""How much of a map lies in which region.
-
-For ``f(A) = |A|``, its positive part and its negative part (as a size), region ``r`` and the whole picture ``V``:
-``mass = Σ_r f(A) / Σ_V f(A)``, ``mean = Σ_r f(A) / |r|``, ``enrichment = mass / (|r| / |V|)``. Mass follows volume;
-enrichment is 1 where the map is indifferent.
-"""
+"""How much of a map that is there as a whole lies in which region; the formulas are those of :mod:`.sums`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pellucid.aggregate.labels import of_masks
+from pellucid.aggregate.sums import RegionSums
 from pellucid.core.attribution import Attribution
 from pellucid.errors import InputError
-
-PARTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "": lambda m: m.abs(),
-    "positive_": lambda m: m.clamp(min=0),
-    "negative_": lambda m: (-m).clamp(min=0),
-}
 
 
 def region_table(attribution: Attribution, regions: Mapping[str, Tensor]) -> list[dict[str, Any]]:
@@ -36,9 +26,9 @@ def region_table(attribution: Attribution, regions: Mapping[str, Tensor]) -> lis
 
     Returns:
         Rows ``region``, ``measure``, ``value``: ``mass``, ``mean``, ``enrichment``, the same with ``positive_`` and
-        ``negative_``, ``signed_mean`` and ``signed_var`` of the map as it is (summed over pictures), and ``share``,
-        the region's part of the picture. NaN where there is nothing to divide by: an empty region, or a map without
-        that part.
+        ``negative_``, ``signed_sum``, ``signed_mean`` and ``signed_var`` of the map as it is (summed over pictures),
+        and ``share``, the region's part of the picture. NaN where there is nothing to divide by: an
+        empty region, or a map without that part.
 
     Raises:
         InputError: no image map, or a map and a mask on different grids.
@@ -47,35 +37,19 @@ def region_table(attribution: Attribution, regions: Mapping[str, Tensor]) -> lis
     where = f"case {attribution.case_id}"
     if not maps:
         raise InputError(f"{where}: {attribution.method} made no map of an image, so regions have nothing to sum")
-    rows = []
+    if not regions:
+        return []
     for region, given in regions.items():
-        mask = torch.as_tensor(given) != 0
+        mask = torch.as_tensor(given)
         for name, m in maps.items():
             if m.shape != mask.shape:
                 raise InputError(
                     f"{where}: mask {region!r} is {tuple(mask.shape)}, the map of {name!r} is {tuple(m.shape)}; "
                     "resample the mask to the map's grid (nearest neighbour)"
                 )
-        rows += [
-            {"region": region, "measure": measure, "value": value} for measure, value in _measures(maps, mask).items()
-        ]
-    return rows
-
-
-def _measures(maps: dict[str, Tensor], mask: Tensor) -> dict[str, float]:
-    size, volume = int(mask.sum()), mask.numel()
-    share = size / volume
-    found: dict[str, float] = {}
-    for part, f in PARTS.items():
-        values = torch.stack([f(m) for m in maps.values()]).sum(0)
-        inside, total = float(values[mask].sum()), float(values.sum())
-        mass = _over(inside, total) if size else math.nan
-        found |= {f"{part}mass": mass, f"{part}mean": _over(inside, size), f"{part}enrichment": _over(mass, share)}
-    signed = torch.stack(list(maps.values())).sum(0)[mask]
-    found["signed_mean"] = float(signed.mean()) if size else math.nan
-    found["signed_var"] = float(signed.var(correction=0)) if size else math.nan
-    return found | {"share": share}
-
-
-def _over(value: float, by: float) -> float:
-    return value / by if by > 0 else math.nan
+    sums = RegionSums(of_masks(where, regions))
+    sums.update(0, maps.values())
+    return [
+        {"region": region, "measure": measure, "value": value}
+        for region, found in sums.measures(0).items() for measure, value in found.items()
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,9 +13,9 @@ from torch import Tensor
 from pellucid.core.fill import Fill
 from pellucid.core.registry import Registry
 from pellucid.errors import UsageError
-from pellucid.types import Maps
 
 if TYPE_CHECKING:
+    from pellucid.engine.linear import Linear
     from pellucid.engine.problem import Problem
 
 
@@ -23,13 +24,14 @@ class Result:
     """What a method returns for B cases and T targets.
 
     Attributes:
-        maps: input name to ``(B, T, *shape)``, the shape of the input or that without the channel axis.
+        maps: input name to ``(B, T, *shape)``, the shape of the input or that without the channel axis. A mapping may
+            make them when they are asked for.
         expected: ``(B, T)``, what the map of each case and target should add up to, where the method promises it.
         notes: name to ``(B, T)`` tensor or one plain value for all.
         flags: words for ``a.flags``: of all the maps, or name to a boolean ``(B, T)`` tensor.
     """
 
-    maps: Maps
+    maps: Mapping[str, Tensor]
     expected: Tensor | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] | dict[str, Tensor] = ()
@@ -84,6 +86,13 @@ class Explainer(ABC):
     @abstractmethod
     def attribute(self, problem: Problem) -> Result:
         """The maps of all cases and targets of the problem."""
+
+    def linear(self, problem: Problem) -> Linear | None:  # noqa: ARG002
+        """How the map of a problem's one case follows from gradients, where it does so plane by plane; else None.
+
+        Region tables of a volume are made that way without a map of the whole. It has to give what ``attribute`` does.
+        """
+        return None
 
     def describe(self) -> dict[str, Any]:
         """The options as plain values, for provenance."""

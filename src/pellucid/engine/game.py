@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import Tensor
 from pellucid.core.fill import Fill
 from pellucid.core.region import COMPACTNESS, SEGMENTS, Groups, partition
 from pellucid.engine.problem import Problem
-from pellucid.types import Maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,25 +97,45 @@ class Game:
         scores = self.problem.engine.scores(self.problem.stream(owner, make), self.problem.objective)
         return list(torch.split(scores.cpu().double(), counts))
 
-    def spread(self, values: Sequence[Tensor]) -> Maps:
+    def spread(self, values: Sequence[Tensor]) -> Painted:
         """Values ``(T, M_b)`` of each case's players, shared out evenly between their pixels: maps ``(B, T, *shape)``.
 
         The map then adds up, over a region, an organ or a whole input, to what its players are worth; a column holds
         its value.
         """
-        return self._maps(values, share=True)
+        return Painted(self, values, share=True)
 
-    def paint(self, values: Sequence[Tensor]) -> Maps:
+    def paint(self, values: Sequence[Tensor]) -> Painted:
         """The same with a player's whole value on each of its pixels."""
-        return self._maps(values, share=False)
+        return Painted(self, values, share=False)
 
-    def _maps(self, values: Sequence[Tensor], *, share: bool) -> Maps:
-        maps: Maps = {}
-        for name in self.problem.inputs:
-            rows = []
-            for groups, value in zip(self.groups, values):
-                ids = groups.labels[name].to(value.device)
-                size = torch.bincount(ids.flatten(), minlength=len(groups)).clamp(min=1) if share else 1
-                rows.append((value / size)[:, ids])
-            maps[name] = torch.stack(rows).to(self.problem.engine.device)
-        return maps
+
+class Painted(Mapping[str, Tensor]):
+    """Maps ``(B, T, *shape)`` that are constant on each player: held as values, painted when they are asked for."""
+
+    def __init__(self, game: Game, values: Sequence[Tensor], *, share: bool) -> None:
+        self.game, self.values_of, self.share = game, list(values), share
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The maps of an input."""
+        if name not in self.game.problem.inputs:
+            raise KeyError(name)
+        rows = [self._row(name, b, value) for b, value in enumerate(self.values_of)]
+        return torch.stack(rows).to(self.game.problem.engine.device)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the inputs."""
+        return iter(self.game.problem.inputs)
+
+    def __len__(self) -> int:
+        return len(self.game.problem.inputs)
+
+    def of(self, b: int, t: int) -> dict[str, Tensor]:
+        """The maps of one case and target alone."""
+        return {name: self._row(name, b, self.values_of[b][t : t + 1])[0] for name in self}
+
+    def _row(self, name: str, b: int, value: Tensor) -> Tensor:
+        groups = self.game.groups[b]
+        ids = groups.labels[name].to(value.device)
+        size = torch.bincount(ids.flatten(), minlength=len(groups)).clamp(min=1) if self.share else 1
+        return (value / size)[:, ids]

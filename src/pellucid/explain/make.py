@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
@@ -43,23 +44,32 @@ def attributions(
 
     ``cost`` holds the passes that the method would take alone, for the case; the seconds are the batch's, divided.
     """
-    limits = limits or Thresholds()
     problem.next_method()
     with problem.engine.measure() as meter:
         result = explainer.attribute(problem)
         problem.bind()
         scores = problem.scores
-    total = sum(m.flatten(2).double().sum(2) for m in result.maps.values())
-    rows = []
+    costs = []
     for b in range(len(problem)):
         cost = meter.of(b) + problem.borrowed(b)
         cost.seconds = meter.total.seconds / len(problem)
         cost.peak_bytes = meter.total.peak_bytes
-        targets = range(len(problem.targets))
-        rows.append(
-            [_one(problem, explainer, result, b, t, cost, scores, torch.as_tensor(total), limits) for t in targets]
-        )
-    return rows
+        costs.append(cost)
+    return judged(problem, explainer, result, scores, costs, limits=limits)
+
+
+def judged(
+    problem: Problem, explainer: Explainer, result: Result, scores: Tensor, costs: Sequence[Cost], *,
+    limits: Thresholds | None = None,
+) -> list[list[Attribution]]:  # fmt: skip
+    """A method's result as Attributions, ``[case][target]``; ``scores`` are ``f(x)``, ``(B, T)``, a cost per case."""
+    limits = limits or Thresholds()
+    result = dataclasses.replace(result, maps=dict(result.maps))  # painted once, where they are painted when asked for
+    total = torch.as_tensor(sum(m.flatten(2).double().sum(2) for m in result.maps.values()))
+    return [
+        [_one(problem, explainer, result, b, t, cost, scores, total, limits) for t in range(len(problem.targets))]
+        for b, cost in enumerate(costs)
+    ]
 
 
 def _one(

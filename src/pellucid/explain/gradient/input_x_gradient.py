@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from pellucid.core.explainer import Explainer, Result
+from pellucid.engine.linear import Linear
 from pellucid.engine.problem import Problem
 
 
@@ -29,3 +32,13 @@ class InputXGradient(Explainer):
                 x = x - problem.predictor.reference(name, x)
             maps[name] = x[:, None] * g
         return Result(maps)
+
+    def linear(self, problem: Problem) -> Linear | None:
+        """The same of planes."""
+        if problem.tables:
+            return None
+
+        def finish(name: str, grad: Tensor, start: int, stop: int) -> Tensor:
+            return problem.inputs[name][0, :, start:stop].to(grad.device) * grad
+
+        return Linear(finish=finish)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result, require
 from pellucid.core.fill import Fill, as_fill
+from pellucid.engine.linear import Copies, Linear
 from pellucid.engine.problem import Problem
 from pellucid.explain.gradient.paths import FIRST, Paths, relative_gap
 
@@ -83,6 +84,27 @@ class IntegratedGradients(Explainer):
             )
         notes = {"nodes": used[:, None].expand_as(expected), "completeness_error": relative_gap(maps, expected)}
         return Result(maps, expected, notes, flags)
+
+    def linear(self, problem: Problem) -> Linear | None:
+        """The same of planes, for a fixed number of nodes."""
+        if problem.tables or self.n_steps is None:
+            return None
+        assert isinstance(self.baseline, Fill)
+        starts, inputs = problem.fill(self.baseline), problem.inputs
+        nodes, weights = quadrature(self.rule, self.n_steps)
+
+        def make(start: int, stop: int, copy: int) -> dict[str, Tensor]:
+            a = nodes[copy].item()
+            ends = {k: (starts[k][:, :, start:stop], v[:, :, start:stop]) for k, v in inputs.items()}
+            return {k: s + a * (x - s) for k, (s, x) in ends.items()}
+
+        def finish(name: str, grad: Tensor, start: int, stop: int) -> Tensor:
+            path = inputs[name][0, :, start:stop] - starts[name][0, :, start:stop]
+            return path.to(grad.device) * grad
+
+        return Linear(
+            finish=finish, copies=Copies(count=self.n_steps, make=make, weight=lambda copy: float(weights[copy]))
+        )
 
 
 def quadrature(rule: str, count: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from pellucid.core.explainer import Explainer, Result
+from pellucid.engine.linear import Linear
 from pellucid.engine.problem import Problem
 
 
@@ -30,3 +33,13 @@ class Saliency(Explainer):
         """The derivative's magnitude."""
         grads = problem.per_sd(problem.gradient.sums)
         return Result({k: g if self.keep_sign else g.abs() for k, g in grads.items()})
+
+    def linear(self, problem: Problem) -> Linear | None:
+        """The same of planes."""
+        if problem.tables:
+            return None
+
+        def finish(_name: str, grad: Tensor, _start: int, _stop: int) -> Tensor:
+            return grad if self.keep_sign else grad.abs()
+
+        return Linear(finish=finish)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result, require
 from pellucid.engine.engine import Gradients
+from pellucid.engine.linear import Copies, Linear
 from pellucid.engine.problem import Problem
 
 
@@ -52,6 +53,19 @@ class SmoothGrad(Explainer):
         if self.reduce == "square":
             return Result(problem.per_sd(problem.per_sd(found.squares)))
         return Result(problem.per_sd(found.sums))
+
+    def linear(self, problem: Problem) -> Linear | None:
+        """The mean of planes; a copy's noise is drawn for the whole volume, so that its planes are those of the map."""
+        if problem.tables or self.reduce != "mean":
+            return None
+        noisy = problem.noisy(self.noise, "smoothgrad")
+
+        def make(start: int, stop: int, copy: int) -> dict[str, Tensor]:
+            volumes = noisy(torch.zeros(1, dtype=torch.int64), torch.tensor([copy]))
+            return {k: v[:, :, start:stop] for k, v in volumes.items()}
+
+        copies = Copies(count=self.samples, make=make, weight=lambda _copy: 1 / self.samples)
+        return Linear(finish=lambda _name, grad, _start, _stop: grad, copies=copies)
 
 
 def noisy_gradients(problem: Problem, samples: int, noise: float) -> Gradients:
