@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -18,11 +19,17 @@ from pellucid.core.cost import Cost
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import Objective
 from pellucid.engine import layers as _layers
-from pellucid.engine import memory
+from pellucid.engine import memory, stitched
 from pellucid.engine import tokens as _tokens
 from pellucid.engine.layers import Layer
 from pellucid.engine.prepare import chance, not_differentiable, prepared
+from pellucid.engine.seeds import Seeds
+from pellucid.engine.slabs import Copies, Slab, label_map, slabs
+from pellucid.engine.stitched import Clean
 from pellucid.engine.stream import Stream, shape_of
+from pellucid.engine.tangents import jvp
+from pellucid.engine.too_large import window_too_large
+from pellucid.engine.windows import Plan, spatial
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError, nearest
 from pellucid.types import Precision
 
@@ -69,13 +76,16 @@ class Engine:
             float32); ``"float64"`` for checks.
         memory: bytes that one chunk may take; 1 GiB on a CPU, half of the free memory on a GPU by default.
         chunk: largest number of inputs in one pass, whatever fits.
+        overlap: of windows: ``"exact"``, the gradient of the stitched prediction; or ``"sum"``, for comparison: every
+            window's own gradient, added up without weights, so that what lies in several windows counts several times.
 
     Raises:
-        UsageError: a device that is not there, an unknown precision.
+        UsageError: a device that is not there, an unknown precision or way of overlapping.
         ModelError: the module cannot be copied.
 
     Attributes:
         random: whether the model has drawn random numbers in a pass (a functional dropout left on): maps are flagged.
+        mixes: whether a window's output was seen to depend on the windows beside it in the batch; None before a look.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class Engine:
         precision: Precision = "float32",
         memory: int | None = None,
         chunk: int | None = None,
+        overlap: Literal["exact", "sum"] = "exact",
     ) -> None:
         self.predictor = predictor
         self.device = pick_device(device)
@@ -94,6 +105,9 @@ class Engine:
             raise UsageError(f"unknown precision {precision!r}; {nearest(str(precision), choices)}")
         if chunk is not None and chunk < 1:
             raise UsageError(f"chunk={chunk}: at least one input goes through the model at a time")
+        if overlap not in ("exact", "sum"):
+            raise UsageError(f"overlap={overlap!r}; {nearest(str(overlap), ['exact', 'sum'])}")
+        self.overlap = overlap
         self.precision = precision
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.cost = Cost()
@@ -113,12 +127,17 @@ class Engine:
             )
         self.module = prepared(predictor.module, predictor.name, self.device, self.dtype)
         self.random = False  # whether it has been seen to draw at random
+        self.mixes: bool | None = None
+        self._plans: dict[Any, Plan | None] = {}
+        self._whole: dict[Any, Plan] = {}
+        self._clean: WeakKeyDictionary[Objective, Clean] = WeakKeyDictionary()
 
     def like(self, predictor: Predictor) -> Engine:
         """An engine for another predictor, with this one's device, precision and memory."""
         return Engine(
-            predictor, device=str(self.device), precision=self.precision, memory=self._budget, chunk=self._limit
-        )
+            predictor, device=str(self.device), precision=self.precision, memory=self._budget, chunk=self._limit,
+            overlap=self.overlap,
+        )  # fmt: skip
 
     @cached_property
     def weights(self) -> str:
@@ -172,6 +191,8 @@ class Engine:
 
     def forward(self, stream: Stream) -> Tensor:
         """Outputs ``(n, K[, *spatial])`` of all inputs, on the CPU, in float32 (float64 if so asked)."""
+        if (plan := self.plan(stream.shape)) is not None:
+            return stitched.forward(self, plan, stream)
         parts: list[Tensor] = []
 
         def step(index: Tensor) -> None:
@@ -190,6 +211,10 @@ class Engine:
         ``context`` makes, from the indices of a chunk, a context that is active while the model runs on it: hooks
         that change a layer's output, item by item.
         """
+        if (plan := self.plan(stream.shape)) is not None:
+            if context is not None:
+                raise self._inside()
+            return stitched.scores(self, plan, stream, objective)
         parts: list[Tensor] = []
 
         def step(index: Tensor) -> None:
@@ -228,6 +253,11 @@ class Engine:
             reference: a paired stream of as many inputs; each chunk runs as ``[inputs; references]``.
             rule: makes a context (a torch function mode) that is active during the forward pass.
         """
+        if (plan := self.plan(stream.shape)) is not None:
+            return stitched.gradients(
+                self, plan, stream, objective, weights=weights, transform=transform, square=square,
+                reference=reference, rule=rule,
+            )  # fmt: skip
         count, targets = len(objective.cases), len(objective.targets)
         scores: list[Tensor] = []
         refs: list[Tensor] = []
@@ -317,7 +347,11 @@ class Engine:
 
         Returns:
             scores ``(n, T)``; name to ``(n, …)``; name to ``(n, T, …)``, empty without gradients.
+
+        Raises:
+            UsageError: the volume goes through the model in windows.
         """
+        self.refuse_windows(stream.shape)
         scores: list[Tensor] = []
         values: dict[str, list[Tensor]] = {}
         grads: dict[str, list[Tensor]] = {}
@@ -348,6 +382,8 @@ class Engine:
 
     def plain_scores(self, inputs: dict[str, Tensor], objective: Objective) -> Tensor:
         """``f(x)``, ``(1, T)``, of the first case of a batch, as a check: counted in ``setup``, not in ``cost``."""
+        if (plan := self.plan(shape_of(inputs))) is not None:
+            return stitched.plain(self, plan, {k: v[:1] for k, v in inputs.items()}, objective)
         with torch.no_grad():
             output = self._call({k: v[:1] for k, v in inputs.items()})
             self.setup.forwards += 1
@@ -356,6 +392,7 @@ class Engine:
     def layers(self, inputs: dict[str, Tensor]) -> list[Layer]:
         """All layers with a spatial map, found by one pass of one case: once per shape, counted in ``setup``."""
         key = shape_of(inputs)
+        self.refuse_windows(key)
         if key not in self._layers:
             axes = max(v.ndim for v in inputs.values()) - 2
             with torch.enable_grad():
@@ -370,6 +407,7 @@ class Engine:
         self, inputs: dict[str, Tensor], *, grid: tuple[int, ...] | None = None, prefix: int | None = None
     ) -> _tokens.Layout:
         """Where the model attends, and what its tokens stand for, found by one pass of one case: once per shape."""
+        self.refuse_windows(shape_of(inputs))
         key = (shape_of(inputs), grid, prefix)
         if key not in self._attention:
             leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
@@ -412,6 +450,99 @@ class Engine:
             f"layer {name!r} has no spatial map (channels, then the grid): it {what}; "
             f"layers that have one: {', '.join(x.name for x in found if not _layers.passing(x)) or 'none'}"
         )
+
+    # -- windows ---------------------------------------------------------------------------------------------
+
+    def plan(self, shape: Hashable) -> Plan | None:
+        """The windows of a stream of this ``shape`` (:func:`shape_of`); None where inputs go through whole.
+
+        They do where the predictor has no windows, and where the volume is one window of its own size.
+
+        Raises:
+            InputError: pictures on several grids, or another number of axes than the windows have.
+        """
+        options = self.predictor.windows
+        if options is None:
+            return None
+        if shape not in self._plans:
+            shapes = {k: s for k, s in shape if k in self.predictor.inputs}  # type: ignore[attr-defined]
+            grid = spatial(shapes)
+            self._plans[shape] = (
+                None if grid == options.roi else Plan.of(options, grid, device=self.device, dtype=self.dtype)
+            )
+        return self._plans[shape]
+
+    def _plan_of(self, inputs: dict[str, Tensor]) -> Plan:
+        """The windows of one case's inputs, or the volume as its only one."""
+        key = shape_of(inputs)
+        if key not in self._whole:
+            grid = spatial({k: tuple(v.shape[1:]) for k, v in inputs.items()})
+            self._whole[key] = self.plan(key) or Plan.whole(grid, device=self.device, dtype=self.dtype)
+        return self._whole[key]
+
+    def label_map(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The predicted labels ``(*shape)`` int16 of one case, on the CPU.
+
+        Stitched slab by slab, without all classes of the whole volume at once.
+
+        Args:
+            inputs: name to ``(1, C, *shape)``, as of :meth:`stack`.
+        """
+        return label_map(self, self._plan_of(inputs), inputs)
+
+    def slabs(self, inputs: dict[str, Tensor], seeds: Seeds, *, copies: Copies | None = None) -> Iterator[Slab]:
+        """Gradients of several targets to the inputs, slab by slab along the first spatial axis.
+
+        Args:
+            inputs: name to ``(1, C, *shape)``, as of :meth:`stack`.
+            seeds: the targets, sums of logits over regions.
+            copies: perturbed copies, whose weighted gradients are summed; the case itself by default.
+        """
+        return slabs(self, self._plan_of(inputs), inputs, seeds, copies)
+
+    def jvp(self, inputs: dict[str, Tensor], tangents: dict[str, Tensor], objective: Objective) -> Tensor:
+        """Directional derivatives ``(T,)`` of all targets of one case, by forward mode.
+
+        Args:
+            inputs: name to ``(1, C, *shape)``.
+            tangents: the direction, of the same shapes; an input that is not named has none.
+            objective: of the one case.
+        """
+        return jvp(self, self._plan_of(inputs), inputs, tangents, objective)
+
+    def windowed(self, inputs: dict[str, Tensor]) -> bool:
+        """Whether these inputs go through the model in windows."""
+        return self.plan(shape_of(inputs)) is not None
+
+    def refuse_windows(self, shape: Hashable) -> None:
+        """Raise UsageError where what is asked for lies inside the network and inputs go through it in windows."""
+        if self.plan(shape) is not None:
+            raise self._inside()
+
+    def _inside(self) -> UsageError:
+        roi = self.predictor.windows.roi if self.predictor.windows else ()
+        return UsageError(
+            f"{self.predictor.name} runs in windows of {' × '.join(map(str, roi))}, and this method looks inside the "
+            "network, where every window has maps of its own; use a method that needs inputs and outputs alone "
+            "(smoothgrad, integrated_gradients, occlusion), or explain a volume of one window's size"
+        )
+
+    def clean_windows(self, objective: Objective) -> Clean:
+        """What is known of the windows of the clean cases of an objective."""
+        return self._clean.setdefault(objective, Clean())
+
+    def _vjp(self, output: Tensor, leaves: dict[str, Tensor], seed: Tensor, *, retain: bool) -> tuple[Tensor, ...]:
+        """The gradients of ``Σ seed · output`` to each leaf."""
+        if not output.requires_grad:
+            return tuple(torch.zeros_like(v) for v in leaves.values())
+        try:
+            return torch.autograd.grad(
+                output, list(leaves.values()), seed, retain_graph=retain, materialize_grads=True
+            )
+        except RuntimeError as error:
+            if memory.is_out_of_memory(error):
+                raise
+            raise not_differentiable(self.predictor.name, error) from error
 
     @contextmanager
     def measure(self) -> Iterator[Meter]:
@@ -528,15 +659,20 @@ class Engine:
                 parts[name].append(g)
         return {k: torch.stack(v, dim=1) for k, v in parts.items()}
 
-    def _count(self, owner: Tensor, forwards: int, backwards: int) -> None:
-        """Note ``forwards`` and ``backwards`` passes for every input of a chunk, by the case it belongs to."""
+    def _count(self, owner: Tensor, forwards: int, backwards: int | Tensor) -> None:
+        """Note ``forwards`` and ``backwards`` passes for every input of a chunk, by the case it belongs to.
+
+        ``backwards`` is one number for all, or one each ``(m,)``.
+        """
+        back = torch.as_tensor(backwards).expand(len(owner))
         for total in (self.cost, *(m.total for m in self._meters)):
             total.forwards += forwards * len(owner)
-            total.backwards += backwards * len(owner)
+            total.backwards += int(back.sum())
         if self._meters:
-            for b, n in enumerate(torch.bincount(owner).tolist()):
+            counts = torch.bincount(owner).tolist(), torch.bincount(owner, back.double()).tolist()
+            for b, (n, k) in enumerate(zip(*counts)):
                 for meter in self._meters if n else ():
-                    meter.by_case[b] = meter.of(b) + Cost(forwards * n, backwards * n)
+                    meter.by_case[b] = meter.of(b) + Cost(forwards * n, int(k))
 
     def _bind(self, stream: Stream, objective: Objective, output: Tensor, owner: Tensor) -> None:
         if stream.clean:
@@ -545,7 +681,10 @@ class Engine:
         elif not objective.ready:
             raise UsageError("the targets are not bound yet: run the clean cases first")
 
-    def _chunks(self, stream: Stream, step: Callable[[Tensor], None], *, graph: bool, pair: bool = False) -> None:
+    def _chunks(
+        self, stream: Stream, step: Callable[[Tensor], None], *, graph: bool, pair: bool = False,
+        windows: Plan | None = None,
+    ) -> None:  # fmt: skip
         """Run ``step`` over the stream in chunks that fit; halve them when memory runs out."""
         start, count = 0, len(stream)
         while start < count:
@@ -565,6 +704,8 @@ class Engine:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if len(index) == 1:
+                    if windows is not None:
+                        raise window_too_large(self, windows, stream.make(index), graph=graph) from error
                     raise ModelError(
                         f"{self.predictor.name}: one input does not fit in the memory of {self.device}; "
                         "use smaller inputs or precision='bf16'"

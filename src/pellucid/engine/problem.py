@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from pellucid.core.cost import Cost
 from pellucid.core.fill import Fill
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import Bound, Objective, Target
+from pellucid.engine.chance import draw_planes, generator
 from pellucid.engine.engine import Engine, Gradients
 from pellucid.engine.layers import Layer
 from pellucid.engine.stream import Stream, shape_of
@@ -261,7 +261,7 @@ class Problem:
     def stream(self, owner: Tensor, make: Callable[[Tensor], dict[str, Tensor]]) -> Stream:
         """A stream of perturbed copies; the targets are bound first."""
         self.bind()
-        return Stream(owner, make, shape=shape_of(self.inputs))
+        return Stream(owner, make, shape=shape_of(self.inputs), base=self.inputs)
 
     def copies(self, count: int) -> tuple[Tensor, Tensor]:
         """``(owner, copy)`` of ``count`` inputs per case, case by case: two ``(B · count,)`` index tensors."""
@@ -271,7 +271,7 @@ class Problem:
     def score_of(self, inputs: dict[str, Tensor]) -> Tensor:
         """The explained scalars ``(B, T)`` of other inputs, one per case."""
         self.bind()
-        stream = Stream(torch.arange(len(self)), Stream.of(inputs).make, shape=shape_of(self.inputs))
+        stream = self.stream(torch.arange(len(self)), Stream.of(inputs).make)
         return self.engine.scores(stream, self.objective)
 
     def layer(self, input_name: str, name: str | None = None) -> Layer:
@@ -310,17 +310,28 @@ class Problem:
 
     def generator(self, b: int, purpose: str, copy: int = 0) -> torch.Generator:
         """A CPU generator seeded by ``(seed, case id, purpose, copy)``."""
-        text = f"{self.seed}|{self.cases[b].id}|{purpose}|{copy}".encode()
-        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1)
+        return generator(self.seed, self.cases[b].id, purpose, copy)
 
     def draw(self, kind: str, name: str, owner: Tensor, copy: Tensor, purpose: str) -> Tensor:
-        """Standard normal (``"normal"``) or uniform (``"uniform"``) values of the shape of an input, one per item."""
+        """Standard normal (``"normal"``) or uniform (``"uniform"``) values of the shape of an input, one per item.
+
+        Of a model with windows plane by plane (:func:`pellucid.engine.chance.draw_planes`), so that some planes alone
+        can be drawn again.
+        """
         sample = torch.randn if kind == "normal" else torch.rand
         x = self.inputs[name]
-        rows = [
-            sample(x.shape[1:], generator=self.generator(b, f"{purpose} {name}", c))
-            for b, c in zip(owner.tolist(), copy.tolist())
-        ]
+        drawn = zip(owner.tolist(), copy.tolist())
+        if self.predictor.windows is not None and x.ndim > 2:
+            rows = [
+                draw_planes(
+                    kind, tuple(x.shape[1:]), seed=self.seed, case=self.cases[b].id, purpose=f"{purpose} {name}", copy=c
+                )
+                for b, c in drawn
+            ]
+        else:
+            rows = [
+                sample(x.shape[1:], generator=self.generator(b, f"{purpose} {name}", c)) for b, c in drawn
+            ]
         return torch.stack(rows).to(x)
 
     def draw_numbers(self, count: int, purpose: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,15 @@ class Stream:
         make: index tensor to the inputs at these places: name to ``(len(index), …)``, fresh memory each time.
         clean: whether these are the cases themselves, so that targets may be bound on their outputs.
         shape: anything that tells inputs of one memory footprint from those of another.
+        base: the clean inputs ``(B, …)`` that these are copies of: where a window of a copy is that of the clean case,
+            what is known of it need not be found again.
     """
 
     owner: Tensor
     make: Callable[[Tensor], dict[str, Tensor]]
     clean: bool = False
     shape: Hashable = None
+    base: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.owner)
