@@ -12,13 +12,16 @@ from toy_models import (
     Both,
     Disc,
     Doubt,
+    Marked,
     Mixed,
     Outlines,
     Rough,
     Saturating,
     Sum,
+    Told,
     predictor,
     scene,
+    segmenter,
 )
 
 from pellucid import Case
@@ -193,6 +196,34 @@ def smoothgrad() -> tuple[Half, Half]:
             "the real ones drown.",
             fine, near(fine, "specks", 5), panel("smoothgrad", wrong), panel("gradient", right),
             fact=apart(share(wrong, near(fine, "specks", 5)), 0.4, 0.95, share(right, near(fine, "specks", 5))),
+        ),
+    )  # fmt: skip
+
+
+@picture("sampled_gradients")
+def sampled_gradients() -> tuple[Half, Half]:
+    """What most pixels of a region depend on; nothing where each looks at its own surroundings."""
+    case = scene(Disc(12, 11), Bar(14, 24, length=14))
+    organ = Disc(35, 34, radius=9).mask(SIDE)
+    model = segmenter(Told(organ), "organ")
+    found, few = ask(model, case, "sampled_gradients"), ask(model, case, "saliency")
+    three = scene(Disc(12, 10), Bar(24, 25, length=40), Bar(24, 38, length=40), seed=2)
+    local = segmenter(Marked("disc", "bar"), "finding")
+    blind, right = ask(local, three, "sampled_gradients"), ask(local, three, "saliency")
+    truth = np.asarray(three.region("disc") | three.region("bar"))
+    return (
+        half(
+            "Every pixel of the organ at the lower right is told by the disc, 8 of them by the bar, steeply. The sum's "
+            "gradient shows the bar; the quantile, what most pixels depend on.",
+            case, "disc", panel("sampled\ngradients", found), panel("saliency", few),
+            fact=share(found, near(case, "disc", 5)) > 0.95 and share(few, near(case, "bar", 4)) > 0.6,
+        ),
+        half(
+            "Every pixel looks at its own surroundings alone. Under one in ten of the segmented pixels is at the disc, "
+            "so nothing there matters to one in ten drawn ones: the quantile is 0.",
+            three, truth, panel("sampled\ngradients", blind), panel("saliency", right),
+            fact=apart(share(blind, near(three, "disc", 5)), 1e-9, 0.05, share(right, near(three, "disc", 5)))
+            and share(blind, near(three, "bar", 3)) > 0.9,
         ),
     )  # fmt: skip
 

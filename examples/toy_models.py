@@ -87,6 +87,13 @@ def predictor(net: nn.Module, *classes: str) -> Predictor:
     )
 
 
+def segmenter(net: nn.Module, region: str) -> Predictor:
+    """A segmentation of one region."""
+    return Predictor(
+        net.eval(), inputs=["picture"], task="segmentation", classes=[region], name=type(net).__name__
+    )
+
+
 # -- templates: mean zero, 1 at a bright thing of its kind ----------------------------------------------------------
 
 
@@ -458,3 +465,26 @@ class Mixed(Sum):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + self.linear(x.flatten(1))
+
+
+class Told(Finder):
+    """A segmentation of an organ: every pixel of it looks for a disc anywhere, a few of them, steeply, for a bar."""
+
+    def __init__(self, organ: np.ndarray, few: int = 8, steep: float = 60.0) -> None:
+        super().__init__("disc", "bar")
+        steps = np.zeros(organ.shape, dtype=np.float32)
+        steps[tuple(np.argwhere(organ)[:: max(1, organ.sum() // few)][:few].T)] = steep
+        self.register_buffer("organ", torch.tensor(organ))
+        self.register_buffer("steps", torch.tensor(steps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        disc, bar = self.counts(x).unbind(1)
+        score = disc[:, None, None] - 0.5 + self.steps * bar[:, None, None]
+        return torch.where(self.organ, score, torch.full_like(score, -5.0))[:, None]
+
+
+class Marked(Finder):
+    """A segmentation of what is found: every pixel looks at its own surroundings alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(self.detections(x).amax(1, keepdim=True), 5, stride=1, padding=2) - 0.7

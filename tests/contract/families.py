@@ -205,6 +205,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "kernel_shap": {"segments": 12},
     "lime": {"segments": 12},
     "partition_shap": {"evaluations": 64, "force": True},
+    "sampled_gradients": {"samples": 8},
     "rise": {"samples": 64, "force": True},
 }
 
