@@ -73,10 +73,21 @@ def of_labels(of: str, labels: Tensor, names: Mapping[int, str]) -> LabelMap:
         raise UsageError(f"{of}: two labels are called {twice[0]!r}; give each a name of its own, or join them")
     if WHOLE in names.values():
         raise UsageError(f"{of}: no region can be called {WHOLE!r}, which stands for the whole volume")
-    found, parts = torch.unique(labels, return_inverse=True)
+    found, parts = _numbered(labels)
     place = {int(v): i for i, v in enumerate(found.tolist())}
     regions = {str(name): (place[v],) if v in place else () for v, name in names.items()}
     return LabelMap(of=of, parts=parts.to(torch.int32), count=len(found), regions=regions)
+
+
+def _numbered(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The values that occur, and each voxel's place among them; without a sort where the values lie close together."""
+    low, high = int(labels.min()), int(labels.max())
+    if high - low >= labels.numel():
+        found, parts = torch.unique(labels, return_inverse=True)
+        return found, parts
+    shifted = labels.long() - low
+    occurs = torch.bincount(shifted.flatten()) > 0
+    return occurs.nonzero()[:, 0] + low, (occurs.cumsum(0) - 1)[shifted]
 
 
 def of_masks(of: str, masks: Mapping[str, Tensor]) -> LabelMap:

@@ -94,6 +94,10 @@ class Explainer(ABC):
         """
         return None
 
+    def direction(self, problem: Problem) -> Mapping[str, Tensor] | None:  # noqa: ARG002
+        """``d``, ``(B, …)`` per input, where the map is ``d ∘ ∂y/∂x``, so that its sums are directional derivatives."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         """The options as plain values, for provenance."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}

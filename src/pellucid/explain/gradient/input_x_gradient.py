@@ -42,3 +42,7 @@ class InputXGradient(Explainer):
             return problem.inputs[name][0, :, start:stop].to(grad.device) * grad
 
         return Linear(finish=finish)
+
+    def direction(self, problem: Problem) -> dict[str, Tensor] | None:
+        """The input itself."""
+        return dict(problem.inputs)

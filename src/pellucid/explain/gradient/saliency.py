@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result
@@ -43,3 +44,7 @@ class Saliency(Explainer):
             return grad if self.keep_sign else grad.abs()
 
         return Linear(finish=finish)
+
+    def direction(self, problem: Problem) -> dict[str, Tensor] | None:
+        """One everywhere, of the signed derivative."""
+        return {k: torch.ones_like(v) for k, v in problem.inputs.items()} if self.keep_sign else None
