@@ -40,6 +40,8 @@ def recipe(train, **model):
         ({"precision": "float16"}, "precision"),
         ({"loss": "mse"}, "loss 'mse' for classification"),
         ({"loss": {"focal": {"alpha": 0.25}}}, "exclusive classes take one positive weight each, 2 here"),
+        ({"patch": [8, 8]}, "patch is for a segmentation, this model does classification"),
+        ({"patches": 3}, "patches is 3, and there is no patch that they are of"),
         ({"acumulate": 2}, "did you mean 'accumulate'"),
     ],
 )
@@ -62,13 +64,34 @@ def test_every_key_reaches_the_training(monkeypatch, tmp_path):
         "devices": 2, "calibrate": True,
     }  # fmt: skip
     whole = recipe(given)
-    assert set(given) == set(Train.model_fields) - {"strata"}
-    asked = {}
+    patched = recipe({"patch": [4, 4, 4], "patches": 2}, task="segmentation", windows={"roi": [6, 6, 6]})
+    asked: dict = {}
     monkeypatch.setattr(stage, "fit", lambda train, val, **options: asked.update(options))
+    context = Context(run=None, recipe=patched, work=patched.tasks[0], base=tmp_path, console=None)
+    stage.fit_task(context, [], [], out=tmp_path, progress=lambda _: None)
+    assert (asked["patch"], asked["patches"], asked["windows"]) == ([4, 4, 4], 2, {"roi": [6, 6, 6]})
+    assert set(given) == set(Train.model_fields) - {"strata", "patch", "patches"}
+    asked.clear()
     context = Context(run=None, recipe=whole, work=whole.tasks[0], base=tmp_path, console=None)
     stage.fit_task(context, [], [], out=tmp_path, progress=lambda _: None)
     assert {k: asked[k] for k in given} == given
     assert set(asked) <= set(inspect.signature(fit).parameters)
+
+
+@pytest.mark.parametrize(
+    ("train", "windows", "said"),
+    [
+        ({"patch": [8, 8, 0]}, None, r"roi=\(8, 8, 0\); give two or three positive whole numbers"),
+        ({"patch": [8, 8, 8]}, {"roi": [8, 8]}, "has 3 axes, the windows .* have 2"),
+        ({}, {"roi": [8, 8], "overlap": 1}, "overlap=1"),
+        ({}, {"size": [8, 8]}, "size"),
+    ],
+)
+def test_patches_and_windows_that_cannot_be(train, windows, said):
+    with pytest.raises(UsageError, match=said):
+        recipe(train, task="segmentation", windows=windows)
+    with pytest.raises(UsageError, match=r"'model\.windows' are stitched to a segmentation, this model does classif"):
+        recipe({}, windows={"roi": [8, 8]})
 
 
 @pytest.mark.parametrize(("of_train", "of_recipe", "wanted"), [

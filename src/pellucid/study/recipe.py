@@ -11,10 +11,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pellucid.core.verdict import Thresholds
+from pellucid.core.windows import Windows, as_windows
 from pellucid.errors import UsageError, nearest
 from pellucid.study.search_objective import direction
 from pellucid.study.search_space import Range, Search, space_of
+from pellucid.train.checks import check_patch
 from pellucid.train.losses import check_loss
+from pellucid.train.patches import Patches
 from pellucid.train.plan import Plan
 from pellucid.types import Activation, Precision, Task
 
@@ -60,6 +63,13 @@ class Model(Part):
     activation: Activation | None = None
     features: dict[str, list[str]] = Field(default_factory=dict)
     output: int | str | None = None
+    windows: dict[str, Any] | None = Field(default=None, description="how a large volume goes through it: roi, …")
+
+    @field_validator("windows")
+    @classmethod
+    def _cut(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        as_windows(value)  # a UsageError is a ValueError: pydantic adds the place
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Model:
@@ -92,6 +102,8 @@ class Train(Part):
         default=None, description="'backbone', or names of modules: what is not trained"
     )
     loss: str | dict[str, dict[str, Any] | None] | None = None
+    patch: list[int] | None = Field(default=None, description="size of what is cut out of the cases to train on")
+    patches: int = Field(default=1, ge=1, description="of each case in an epoch")
     precision: Literal["float32", "bf16", "fp16"] | None = Field(default=None, description="bf16 if the recipe's is")
     devices: int = Field(default=1, ge=1)
     strata: list[str] = Field(default_factory=list)
@@ -234,6 +246,20 @@ class Work(Part):
                 "'evaluate.shuffled_labels' trains the network again, and there is no 'train' section; add one, or "
                 "give a model that was trained on shuffled labels: 'evaluate: {shuffled: FOLDER}'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cut_up(self) -> Work:
+        t, m = self.train, self.model
+        if m.windows is not None and m.task != "segmentation":
+            raise ValueError(
+                f"'model.windows' are stitched to a segmentation, this model does {m.task}; resize its input"
+            )
+        if t is not None:
+            check_patch(t.patch, t.patches, task=m.task, balance=t.balance)
+            if t.patch is not None:
+                windows = as_windows(m.windows) or Windows(roi=tuple(t.patch))
+                Patches(t.patch, number=t.patches, windows=windows)
         return self
 
     @model_validator(mode="after")

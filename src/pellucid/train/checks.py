@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,6 +37,22 @@ def check_final(plan: Plan, *, calibrate: bool) -> None:
             f"no validation cases for {', '.join(asked)}; give some, or leave that out: the training then takes all "
             f"{plan.epochs} epochs and keeps the last"
         )
+
+
+def check_patch(patch: Sequence[int] | None, patches: int, *, task: str, balance: str | None) -> None:
+    """Refuse patches where there is nothing to cut.
+
+    Raises:
+        UsageError: the task is no segmentation, or an option that goes without patches.
+    """
+    if patch is None:
+        if patches != 1:
+            raise UsageError(f"patches is {patches}, and there is no patch that they are of; give its size as patch")
+        return
+    if task != "segmentation":
+        raise UsageError(f"patch is for a segmentation, this model does {task}: its truth is that of the whole picture")
+    if balance is not None:
+        raise UsageError("balance is for classification; patches are balanced by themselves: see train.patch")
 
 
 def check_output(training: TrainingModule, batches: Batches) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,16 +14,26 @@ from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
 from pellucid.train.augment import Augmentation
 from pellucid.train.oversample import drawn_rows
+from pellucid.train.ragged import Ragged
+
+if TYPE_CHECKING:
+    from pellucid.train.patches import Patches
 
 TRUTH = "truth"
 """The key of the truth in a batch."""
 
 
-def columns(cases: Sequence[Case], predictor: Predictor) -> dict[str, list[Tensor]]:
+def columns(cases: Sequence[Case], predictor: Predictor, *, axes: int | None = None) -> dict[str, list[Tensor]]:
     """Each input of all cases, and their truth under ``"truth"``: the cases' own tensors, none of them copied.
 
     The truth of a case is int64 ``()`` for exclusive classes, float32 ``(K,)`` for independent labels and scores, and
     an integer mask ``(*spatial)`` for a segmentation.
+
+    Args:
+        cases: of one shape, unless there are ``axes``.
+        predictor: whose inputs and classes they are to have.
+        axes: spatial axes of the patches or windows that the cases will be cut into: cases may then be of several
+            sizes, but all pictures of one case, and its mask, are on one grid.
 
     Raises:
         InputError: an input or the truth is missing, of another shape than in the first case, or outside the
@@ -37,16 +48,33 @@ def columns(cases: Sequence[Case], predictor: Predictor) -> dict[str, list[Tenso
     for case in cases:
         predictor.check(case)
         for name in predictor.inputs:
-            rows[name].append(_same(case, f"input {name!r}", case.inputs[name], rows[name]))
-        rows[TRUTH].append(_same(case, "truth", truth_of(case, predictor), rows[TRUTH]))
+            rows[name].append(_same(case, f"input {name!r}", case.inputs[name], rows[name], axes))
+        rows[TRUTH].append(_same(case, "truth", truth_of(case, predictor), rows[TRUTH], axes))
     return rows
 
 
-def _same(case: Case, what: str, value: Tensor, others: list[Tensor]) -> Tensor:
+def _same(case: Case, what: str, value: Tensor, others: list[Tensor], axes: int | None) -> Tensor:
+    if axes is not None and value.ndim > 1:
+        if len(case.spatial) != axes:
+            raise InputError(
+                f"case {case.id}: its pictures are {case.spatial}, patches and windows have {axes} axes; give them "
+                "one length per spatial axis"
+            )
+        grid = value.shape if what == "truth" else value.shape[1:]
+        if grid != case.spatial:
+            raise InputError(
+                f"case {case.id}: {what} is {tuple(grid)}, the first picture {case.spatial}; patches and windows are "
+                "cut from all pictures alike: resample them to one grid"
+            )
+        if what == "truth" or not others or value.shape[0] == others[0].shape[0]:
+            return value
     if others and value.shape != others[0].shape:
+        mend = (
+            "give all cases as many channels" if axes is not None
+            else "training needs one size, resample the cases, or train a segmentation on patches (train.patch)"
+        )  # fmt: skip
         raise InputError(
-            f"case {case.id}: {what} is {tuple(value.shape)}, that of the first case {tuple(others[0].shape)}; "
-            "training needs one size, resample the cases"
+            f"case {case.id}: {what} is {tuple(value.shape)}, that of the first case {tuple(others[0].shape)}; {mend}"
         )
     return value
 
@@ -110,6 +138,7 @@ class Batches:
         pin: whether batches lie in pinned memory, from which they are copied to a GPU in the background.
         oversample: the class of each case ``(N,)``, each of which is to be drawn as often as the largest, anew in every
             epoch (:func:`~pellucid.train.oversample.drawn_rows`); for training alone.
+        patches: what is cut out of the cases, several times an epoch, in the place of whole cases; for training alone.
 
     Raises:
         UsageError: a batch size below 1, or batches for validation that are to be oversampled.
@@ -124,6 +153,7 @@ class Batches:
         augment: Sequence[Augmentation] = (),
         pin: bool = False,
         oversample: Tensor | None = None,
+        patches: Patches | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; give at least 1")
@@ -133,8 +163,10 @@ class Batches:
         self.augment, self.pin = tuple(augment), pin
         self.epoch, self.rank, self.world = 0, 0, 1
         self.n = len(data[TRUTH])
-        self.oversample = oversample
+        self.oversample, self.patches = oversample, patches
         self.drawn = self.n if oversample is None else len(drawn_rows(oversample, torch.Generator()))
+        if patches is not None:
+            self.drawn = self.n * patches.number
         self.bounds = self._bounds()
         self.rng = torch.Generator().get_state()
 
@@ -163,6 +195,8 @@ class Batches:
             generator.manual_seed(self.seed * 1_000_003 + self.epoch)
             if self.oversample is not None:
                 order = drawn_rows(self.oversample, generator)
+            if self.patches is not None:
+                order = order.repeat(self.patches.number)
             order = order[torch.randperm(self.drawn, generator=generator)]
         if rng is not None:
             generator.set_state(rng)
@@ -176,13 +210,23 @@ class Batches:
                     generator.manual_seed(mixed(self.seed, self.epoch, number, self.rank))
                     # A device that is left without a case still has to take part in the step: see ``own``.
                     chosen = chosen[self.rank :: self.world] if len(chosen) > self.rank else chosen[:1]
-            batch = self._augmented({k: _rows(v, chosen) for k, v in self.data.items()}, generator)
+            batch = self._augmented(self._taken(chosen, generator), generator)
             self.rng = generator.get_state()
             yield {k: v.pin_memory() for k, v in batch.items()} if self.pin else batch
 
     def first(self, n: int) -> dict[str, Tensor]:
-        """The first cases, as they are."""
+        """The first cases, as they are, or the patches in their middle."""
+        if self.patches is not None:
+            return _stacked([self.patches.middle(self._case(i)) for i in range(min(n, self.n))])
         return {k: _rows(v, torch.arange(min(n, self.n))) for k, v in self.data.items()}
+
+    def _taken(self, chosen: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        if self.patches is None:
+            return {k: _rows(v, chosen) for k, v in self.data.items()}
+        return _stacked([self.patches.drawn(self._case(i), i, generator) for i in chosen.tolist()])
+
+    def _case(self, i: int) -> dict[str, Tensor]:
+        return {k: v[i] for k, v in self.data.items()}
 
     def size(self, number: int) -> int:
         """Cases of a batch, of all devices together."""
@@ -195,9 +239,11 @@ class Batches:
 
     def for_several(self) -> None:
         """Stack the cases once, in memory that all processes share: one by one they would take too many files."""
-        self.data = {
-            k: (v if isinstance(v, Tensor) else torch.stack(list(v))).share_memory_() for k, v in self.data.items()
-        }
+        for k, v in self.data.items():
+            if isinstance(v, Tensor) or len({x.shape for x in v}) == 1:
+                self.data[k] = (v if isinstance(v, Tensor) else torch.stack(list(v))).share_memory_()
+            else:
+                self.data[k] = Ragged(v)
 
     def _augmented(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         mask = batch[TRUTH] if batch[TRUTH].ndim > 2 else None
@@ -214,6 +260,10 @@ def mixed(*numbers: int) -> int:
     """A seed made of several numbers, so that neighbours have nothing in common."""
     text = " ".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+
+
+def _stacked(cases: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {k: torch.stack([c[k] for c in cases]) for k in cases[0]}
 
 
 def _rows(values: Sequence[Tensor] | Tensor, chosen: Tensor) -> Tensor:

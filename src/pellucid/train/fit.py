@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
+from pellucid.core.windows import Windows, as_windows
 from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets.pretrained import start_from
 from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
 from pellucid.train.calibration import Calibration
-from pellucid.train.checks import check_final, check_output
+from pellucid.train.checks import check_final, check_output, check_patch
 from pellucid.train.data import TRUTH, Batches, columns
 from pellucid.train.devices import launch, training_device
 from pellucid.train.freeze import frozen_names, hold, warn_of_random
@@ -34,6 +35,7 @@ from pellucid.train.losses import class_weights, make_loss
 from pellucid.train.module import METRICS, TrainingModule, outputs
 from pellucid.train.normalise import STATISTICS, Normalise
 from pellucid.train.oversample import classes_to_draw
+from pellucid.train.patches import Patches
 from pellucid.train.plan import Plan
 from pellucid.train.progress import bar
 from pellucid.train.schedule import Named as NamedSchedule
@@ -106,6 +108,9 @@ def fit(
     normalise: Normalise = "data",
     calibrate: bool = False,
     precision: str = "float32",
+    patch: Sequence[int] | None = None,
+    patches: int = 1,
+    windows: Windows | Mapping[str, Any] | None = None,
     device: str = "auto",
     devices: int = 1,
     seed: int = 0,
@@ -123,7 +128,7 @@ def fit(
     fit after a cross-validation, which has found the number of epochs. Nothing is chosen then, and no threshold.
 
     Args:
-        cases_train: to learn from; held in memory (once), all of one size.
+        cases_train: to learn from; held in memory (once), all of one size, unless there is a ``patch``.
         cases_val: to choose with; no patient of them may be in ``cases_train``. Empty for a final fit.
         network: a registered name.
         inputs: names of the inputs in the order of the network's ``forward``.
@@ -162,6 +167,11 @@ def fit(
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
         precision: ``"float32"``, ``"bf16"``, or on a GPU ``"fp16"`` (with its loss scaled); the weights are float32 in
             all three.
+        patch: of a segmentation, the size ``(*spatial)`` of what is cut out of the cases to train on
+            (:class:`~pellucid.train.patches.Patches`); whole cases if None. The cases may then differ in size.
+        patches: how many are cut out of each case in an epoch.
+        windows: in which whole cases go through the network on validation, and from then on (``Predictor.windows``);
+            windows of the size of ``patch`` if None.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         devices: how many of it, each in a process of its own that takes its share of every batch.
         seed: of the weights, the order and the augmentation.
@@ -193,6 +203,12 @@ def fit(
     check_split(cases_train, cases_val)
     if not cases_val:
         check_final(plan, calibrate=calibrate)
+    windows = as_windows(dict(windows) if isinstance(windows, Mapping) else windows)
+    check_patch(patch, patches, task=task, balance=balance)
+    cut = None
+    if patch is not None:
+        windows = windows or Windows(roi=tuple(patch))
+        cut = Patches(patch, number=patches, windows=windows)
     settings: dict[str, Any] = {
         "network": network, "options": dict(options or {}), "inputs": list(inputs), "task": task,
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
@@ -203,6 +219,8 @@ def fit(
         "devices": devices, "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val),
         "cases": _digest(cases_train, cases_val), "weights": None, "freeze": None,
         "normalise": None if normalise == "data" else normalise,
+        "patch": None if patch is None else [*patch, patches],
+        "windows": None if windows is None else windows.describe(),
     }  # fmt: skip
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -215,7 +233,7 @@ def fit(
             raise UsageError(f"network {network!r} takes {wanted} inputs, {len(inputs)} are named: {list(inputs)}")
         given: dict[str, Any] = {
             "inputs": inputs, "task": task, "classes": classes, "activation": activation, "features": features,
-            "name": network,
+            "name": network, "windows": windows,
         }  # fmt: skip
         if weights is not None:
             settings["weights"] = start_from(module, weights, network=network)
@@ -223,9 +241,9 @@ def fit(
         settings["freeze"] = frozen or None
         warn_of_random(module, frozen, started=settings["weights"])
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
-        train = columns(cases_train, Predictor(module, **given))
+        train = columns(cases_train, Predictor(module, **given), axes=None if patch is None else len(patch))
         predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
-        val = columns(cases_val, predictor) if cases_val else None
+        val = columns(cases_val, predictor, axes=len(windows.roi) if windows else None) if cases_val else None
         if val is not None:
             _check_sizes(train, val)
         rare = drawn = None
@@ -241,11 +259,15 @@ def fit(
         lay_out(module, last=True)
         pin = where.type == "cuda"
         batches = Batches(
-            train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin, oversample=drawn
+            train, batch_size=batch_size, seed=seed, augment=as_augmentations(augment), pin=pin, oversample=drawn,
+            patches=cut,
+        )  # fmt: skip
+        # Whole cases of several sizes do not stack: in windows they go one by one.
+        val_batches = None if val is None else Batches(val, batch_size=1 if windows else batch_size, pin=pin)
+        training = TrainingModule(
+            predictor, make_loss(predictor, name=loss, weights=rare), held=hold(module, frozen), at_once=batch_size
         )
-        val_batches = None if val is None else Batches(val, batch_size=batch_size, pin=pin)
-        training = TrainingModule(predictor, make_loss(predictor, name=loss, weights=rare), held=hold(module, frozen))
-        check_output(training, val_batches or batches)
+        check_output(training, batches if cut is not None else val_batches or batches)
         if not state.done:
             report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
             if devices > 1 and folder is None:  # the processes hand their result over in a file

@@ -162,7 +162,7 @@ class Loop:
         with torch.inference_mode():
             for batch in map(self._moved, self.val_batches or ()):
                 with self.fabric.autocast():
-                    output = self.training(batch)
+                    output = self.training.whole({k: v for k, v in batch.items() if k != TRUTH})
                 output, truth = output.float(), batch[TRUTH]
                 self.training.count(self.training.loss(output, truth), truth, n=len(truth), output=output)
 

@@ -14,6 +14,7 @@ from pellucid.errors import ModelError
 from pellucid.train.data import TRUTH
 from pellucid.train.layout import channels_last
 from pellucid.train.losses import Loss
+from pellucid.train.sliding import stitched
 
 METRICS = {"classification": "accuracy", "regression": "rmse", "segmentation": "dice"}
 HIGHER = {"accuracy", "dice"}
@@ -27,12 +28,16 @@ class TrainingModule(nn.Module):
         predictor: the network, its inputs, and the statistics that standardise them.
         loss: of output and truth.
         held: norms of the network that stay in eval mode in training, since they belong to a part that is not trained.
+        at_once: windows of a whole case in one pass, where the predictor has windows.
     """
 
-    def __init__(self, predictor: Predictor, loss: Loss, *, held: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self, predictor: Predictor, loss: Loss, *, held: Sequence[nn.Module] = (), at_once: int = 1
+    ) -> None:
         super().__init__()
         self.network = predictor.module
         self.predictor, self.loss = predictor, loss
+        self.at_once = at_once
         self.held = list(held)
         self.sums: dict[str, tuple[Tensor, int]] = {}
 
@@ -42,6 +47,11 @@ class TrainingModule(nn.Module):
         for part in self.held:
             part.eval()
         return self
+
+    def whole(self, batch: dict[str, Tensor]) -> Tensor:
+        """The output for whole cases: in the predictor's windows, if it has any."""
+        windows = self.predictor.windows
+        return self(batch) if windows is None else stitched(self, batch, windows, at_once=self.at_once)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """The network's output for a batch in the cases' own units."""

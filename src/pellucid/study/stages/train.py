@@ -12,6 +12,7 @@ from torch import nn
 
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
+from pellucid.core.windows import as_windows
 from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.nets.pretrained import IMAGENET
@@ -79,6 +80,8 @@ def given_model(context: Context) -> Predictor:
                 f"task {context.task}: network {m.network!r} has neither a 'train' section nor 'weights'; give one"
             )
     if isinstance(module, Predictor):
+        if m.windows is not None:
+            module.windows = as_windows(m.windows)
         return module
     if m.weights is not None:
         load_weights(module, context.path(m.weights))
@@ -88,7 +91,7 @@ def given_model(context: Context) -> Predictor:
         known = {n: imagenet(m.options.get("in_channels", 1), n) for n in m.inputs if n not in m.features}
     return Predictor(
         module.eval(), inputs=m.inputs, task=m.task, classes=m.classes, activation=m.activation, features=m.features,
-        output=m.output, normalise=known,
+        output=m.output, normalise=known, windows=m.windows,
     )  # fmt: skip
 
 
@@ -201,6 +204,7 @@ def fit_task(
         optimizer=t.optimizer, momentum=t.momentum, schedule=t.schedule, warmup=t.warmup, weight_decay=t.weight_decay,
         clip=t.clip, accumulate=t.accumulate, monitor=t.monitor, patience=t.patience, delta=t.delta,
         augment=t.augment, balance=t.balance, loss=t.loss, calibrate=t.calibrate,
+        patch=t.patch, patches=t.patches, windows=m.windows,
         precision=t.precision or ("bf16" if context.recipe.precision == "bf16" else "float32"),
         device=context.recipe.device, devices=t.devices, seed=context.recipe.seed,
         out=out, resume=context.resume, progress=progress,
