@@ -31,7 +31,7 @@ from pellucid.nets import NETWORKS
 
 BATCH = 8
 CONTROLS = ("random", "edge")
-ENGINE_OPTIONS = ("device", "precision", "memory", "chunk")
+ENGINE_OPTIONS = ("device", "precision", "memory", "chunk", "overlap")
 
 
 def explain(
@@ -48,6 +48,7 @@ def explain(
     precision: Any = "float32",
     memory: int | None = None,
     chunk: int | None = None,
+    overlap: Literal["exact", "sum"] = "exact",
     **options: Any,
 ) -> Attribution:
     """Explain one case by one method.
@@ -63,7 +64,7 @@ def explain(
         background: cases that stand for "a usual input" (``expected_gradients``, ``deepshap``, ``gradient_shap``, and
             the fill ``"cohort"``).
         thresholds: of the verdicts.
-        device, precision, memory, chunk: of the :class:`~pellucid.engine.Engine`.
+        device, precision, memory, chunk, overlap: of the :class:`~pellucid.engine.Engine`.
         **options: of the method, such as ``window=16``.
 
     Raises:
@@ -79,7 +80,7 @@ def explain(
         >>> a.maps["x"].shape
         torch.Size([1, 4, 4])
     """
-    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
+    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk, overlap=overlap)
     found = list(
         explain_iter(
             engine, [case], [as_explainer(method, options)], [target], seed=seed, checks=checks,
@@ -109,7 +110,7 @@ def explain_many(
         methods: names, Explainers, or ``{name: {option: value}}``.
         targets: as in :func:`explain`; every case is explained for each.
         seed, checks, background, thresholds: as in :func:`explain`.
-        **engine_options: ``device``, ``precision``, ``memory``, ``chunk``.
+        **engine_options: ``device``, ``precision``, ``memory``, ``chunk``, ``overlap``.
 
     Returns:
         Attributions ordered by case, then method, then target.
@@ -150,8 +151,9 @@ def explain_iter(
     limits = thresholds or Thresholds()
     asked: list[Target] = [as_target(t, engine.predictor) for t in targets]
     for places in same_shapes(cases, engine.predictor.inputs):
-        for start in range(0, len(places), BATCH):
-            batch = [cases[i] for i in places[start : start + BATCH]]
+        together = BATCH if engine.predictor.windows is None else 1  # the windows of one volume fill a chunk
+        for start in range(0, len(places), together):
+            batch = [cases[i] for i in places[start : start + together]]
             problem = Problem(engine, batch, asked, seed=seed, background=background)
             made = [attributions(problem, explainer, limits=limits) for explainer in explainers]
             for b, case in enumerate(batch):
@@ -214,6 +216,7 @@ def evaluate(
     precision: Any = "float32",
     memory: int | None = None,
     chunk: int | None = None,
+    overlap: Literal["exact", "sum"] = "exact",
     **options: Any,
 ) -> dict[str, float] | list[dict[str, float]]:
     """Score one map, or several of one case in the same passes.
@@ -229,7 +232,7 @@ def evaluate(
         shuffled: the same network trained on shuffled labels, for ``label_randomisation``.
         cohort: the coarse maps of all cases, this one's included, for the metrics that look over a cohort (see
             :func:`~pellucid.evaluate.cohort.signatures.signatures`).
-        device, precision, memory, chunk: of the Engine.
+        device, precision, memory, chunk, overlap: of the Engine.
         **options: of the shared evidence: ``steps``, ``fill``, ``thresholds``, ``seed``.
 
     Returns:
@@ -247,7 +250,7 @@ def evaluate(
     for a in maps:
         if a.case_id != case.id:
             raise InputError(f"the map is of case {a.case_id}, not of {case.id}")
-    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk)
+    engine = Engine(predictor, device=device, precision=precision, memory=memory, chunk=chunk, overlap=overlap)
     evidence = evidence_of(
         engine, case, maps, region=region, background=background, shuffled=shuffled, cohort=cohort, **options
     )

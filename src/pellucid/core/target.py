@@ -23,7 +23,8 @@ class Bound:
 
     Attributes:
         index: the output neuron or channel.
-        weight: ``(*spatial)`` weights of the outputs that are summed, or None for an output without space.
+        weight: ``(*spatial)`` weights of the outputs that are summed, bool where they are a plain region, or None for
+            an output without space.
         label: what a person reads, e.g. ``"malignant"``.
         flags: ``("empty_target",)`` where the region has no voxel.
     """
@@ -176,12 +177,12 @@ class RegionScore(Target):
 
     def weigh(self, predictor: Predictor, output: Tensor, mask: Tensor, k: int) -> Tensor:
         """The spatial weights of one case: the mask, the mask over its size, or the mask times p_k."""
+        if self.reduce == "sum":
+            return mask  # a byte for each voxel
         weight = mask.to(output.dtype)
         if self.reduce == "mean":
             return weight / weight.sum().clamp(min=1)
-        if self.reduce == "probability_weighted":
-            return weight * predictor.probabilities(output[None])[0, k]
-        return weight
+        return weight * predictor.probabilities(output[None])[0, k]
 
     def describe(self) -> dict[str, Any]:
         """Plain values."""

@@ -84,6 +84,9 @@ def _one(
     own = result.flags
     flags = bound[t].flags + (tuple(w for w, v in own.items() if bool(v[b, t])) if isinstance(own, dict) else own)
     flags += ("random_model",) if problem.engine.random else ()
+    flags += ("mixed_batch",) if problem.engine.mixes else ()
+    if problem.engine.overlap == "sum" and problem.engine.windowed(problem.inputs):
+        flags += ("overlap_counted_twice",)
     checks = cheap_checks(
         maps, complete=explainer.complete != "no", total=float(total[b, t]), expected=expected, flags=flags,
         limits=limits,
@@ -129,8 +132,17 @@ def provenance(problem: Problem, explainer: Explainer) -> dict[str, Any]:
         "weights": problem.engine.weights,
         "precision": problem.engine.precision,
         "device": problem.engine.device.type,
+        **_windows(problem),
         "versions": versions(),
     }
+
+
+def _windows(problem: Problem) -> dict[str, Any]:
+    """How a volume went through the model in windows, where it did."""
+    windows = problem.predictor.windows
+    if windows is None or not problem.engine.windowed(problem.inputs):
+        return {}
+    return {"windows": {**windows.describe(), "gradients": problem.engine.overlap}}
 
 
 @cache

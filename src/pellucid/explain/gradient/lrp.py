@@ -14,7 +14,7 @@ from pellucid.engine.problem import Problem
 from pellucid.engine.relevance import Relevance
 from pellucid.engine.relevance_first import Picture
 from pellucid.engine.relevance_rules import COMPOSITES, composite
-from pellucid.engine.stream import Stream
+from pellucid.engine.stream import Stream, shape_of
 from pellucid.errors import nearest
 
 LEDGER, DIRECT = " absorbed", " relevance of "  # no input's name begins with a space
@@ -87,6 +87,7 @@ class Lrp(Explainer):
 
     def attribute(self, problem: Problem) -> Result:
         """``x ∘ G`` at the input, and the account."""
+        problem.engine.refuse_windows(shape_of(problem.inputs))
         see_through(problem.engine.module, self.name)
         gradients, unknown, scores = problem.once(
             (self.name, *self.describe().values()), lambda: self._propagate(problem), clean=True
