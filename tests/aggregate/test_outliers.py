@@ -15,7 +15,7 @@ from pellucid.errors import InputError, UsageError
 REGIONS = ("background", "heart", "left lung", "right lung", "spine")
 
 
-FEW_TREES = Forest(trees=20)
+FEW_TREES = Forest(trees=10)
 
 
 def cohort(n: int = 24, *, seed: int = 0, targets: tuple[str, ...] = ("heart",), first: str = "p") -> pd.DataFrame:
@@ -179,13 +179,13 @@ def people(n: int, seed: int = 1) -> pd.DataFrame:
 
 
 def test_where_nothing_is_there_five_in_a_hundred_tests_are_below_five_per_cent():
-    found = associations(scored(60, classes=150), people(60), n_boot=2, n_perm=199)
+    found = associations(scored(60, classes=120), people(60), n_boot=2, n_perm=199)
     p = found.pivot(index="target", columns="test", values="p")
     below = (p < 0.05).sum() / p.notna().sum()
-    assert p.notna().sum().min() >= 100
+    assert p.notna().sum().min() >= 85
     for test in ("spearman", "mann_whitney", "welch", "chi2"):
-        assert 0.005 <= below[test] <= 0.105, (test, below[test])  # 5 % of 150, three standard errors about it
-        assert 0.42 < p[test].mean() < 0.58
+        assert 0.0 < below[test] <= 0.11, (test, below[test])  # 5 % of 120, three standard errors about it
+        assert 0.41 < p[test].mean() < 0.59
     assert below["fisher"] <= 0.07  # exact, so seldom as often
 
 

@@ -37,7 +37,7 @@ class Forest:
         seed: of all that is random.
     """
 
-    trees: int = 100
+    trees: int = 300
     contamination: float | str = "auto"
     seed: int = 0
 

@@ -59,7 +59,7 @@ TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
     "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
-    "refined", "ensemble_weights", "segmentation_quality", "segmentation_quality_summary",
+    "refined", "ensemble_weights", "outliers", "outlier_tests", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance", "folds", "fold_predictions", "fold_summary",
     "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",
 )  # fmt: skip
@@ -222,7 +222,7 @@ class Run:
             regions=self.regions(task, case_id),
             truth=torch.as_tensor(group["truth"][:]) if "truth" in group else attrs.get("truth"),
             spacing=tuple(attrs["spacing"]) if attrs.get("spacing") else None,
-            geometry=None if geometry is None else _geometry(geometry),
+            geometry=None if geometry is None else Geometry.described(geometry),
             meta=attrs.get("display", {}),
         )
 
@@ -271,7 +271,7 @@ class Run:
                     cost=Cost(**attrs.pop("cost")),
                     flags=tuple(attrs.pop("flags")),
                     spacing=tuple(attrs.pop("spacing")) if attrs.get("spacing") else attrs.pop("spacing"),
-                    geometry=None if geometry is None else _geometry(geometry),
+                    geometry=None if geometry is None else Geometry.described(geometry),
                     refinement=refinement,
                     **attrs,
                 )
@@ -395,26 +395,8 @@ def _case_attributes(case: Case) -> dict[str, Any]:
         "truth": None if isinstance(case.truth, Tensor) else case.truth,
         "spacing": list(case.spacing) if case.spacing else None,
         "display": _plain({k: v for k, v in case.meta.items() if k in ("window", "features", "orientation")}),
-        "geometry": None
-        if g is None
-        else {
-            "affine": g.affine.tolist(), "shape": list(g.shape),
-            "source_affine": None if g.source_affine is None else np.asarray(g.source_affine).tolist(),
-            "source_shape": None if g.source_shape is None else list(g.source_shape),
-            "crop": None if g.crop is None else [list(g.crop[0]), list(g.crop[1])],
-        },
+        "geometry": None if g is None else g.describe(),
     }  # fmt: skip
-
-
-def _geometry(attrs: Mapping[str, Any]) -> Geometry:
-    crop = attrs["crop"]
-    return Geometry(
-        np.asarray(attrs["affine"]),
-        tuple(attrs["shape"]),
-        None if attrs["source_affine"] is None else np.asarray(attrs["source_affine"]),
-        None if attrs["source_shape"] is None else tuple(attrs["source_shape"]),
-        None if crop is None else (tuple(crop[0]), tuple(crop[1])),
-    )
 
 
 def _attribution_attributes(a: Attribution, refinement: Any) -> dict[str, Any]:
