@@ -2,6 +2,7 @@
 
 from pellucid.aggregate.tables import load_region_table
 from pellucid.api import datasets, evaluate, explain, explain_many, layers, methods, metrics, networks
+from pellucid.api_aggregate import aggregate
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill
@@ -35,6 +36,7 @@ __all__ = [
     "Score",
     "Thresholds",
     "UsageError",
+    "aggregate",
     "build_report",
     "datasets",
     "ensemble",
