@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid.core.fill import Fill
 from pellucid.core.region import COMPACTNESS, SEGMENTS, Groups, partition
+from pellucid.engine.predicted import with_predicted
 from pellucid.engine.problem import Problem
 
 
@@ -38,14 +39,16 @@ class Game:
         problem: Problem, *, fill: Fill, by: str = "superpixels", side: int | None = None, segments: int = SEGMENTS,
         compactness: float = COMPACTNESS,
     ) -> Game:  # fmt: skip
-        """The game of a problem; the options are those of :func:`pellucid.core.region.partition`.
+        """The game of a problem; the options are those of :func:`pellucid.core.region.partition`, ``by`` also one of
+        :func:`pellucid.engine.predicted.with_predicted`.
 
         Cases are split once for all methods that split alike.
         """
         options: dict[str, Any] = {"by": by, "side": side, "segments": segments, "compactness": compactness}
+        cases = with_predicted(problem, by, segments)
         groups = problem.once(
             ("features", *options.values()),
-            lambda: [partition(c, problem.predictor.inputs, **options) for c in problem.cases],
+            lambda: [partition(c, problem.predictor.inputs, **options) for c in cases],
         )
         return Game(problem, groups, problem.fill(fill), fill)
 

@@ -17,9 +17,10 @@ class OfFeatures(Explainer):
     """Parts of the pictures and columns of the tables come and go; the model is asked what it says then.
 
     Attributes:
-        groups: ``"superpixels"``, ``"cubes"``, ``"blocks"``, ``"modality"`` or a region of the case; a table's columns
-            are features singly.
-        segments: about how many superpixels or cubes of each picture.
+        groups: ``"superpixels"``, ``"cubes"``, ``"blocks"``, ``"modality"`` or a region of the case; of a segmentation
+            also ``"predicted"``, the classes that it predicts, or ``"predicted_pieces"``, their connected pieces, at
+            one forward more. A table's columns are features singly.
+        segments: about how many superpixels or cubes of each picture; pieces with a feature of their own, at most.
         compactness: of superpixels.
         side: of a block in pixels; an eighth of the longest axis by default.
         fill: what stands in for a feature that is absent (a Fill); a table's column has its training mean.
