@@ -19,6 +19,7 @@ from pellucid.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from pellucid.engine.engine import Engine
 
+UNSUPPORTED = ("forward AD", "forward mode AD", "forward-mode")
 ONE = torch.zeros(1, dtype=torch.int64)
 
 
@@ -74,8 +75,8 @@ def jvp(
                 try:
                     output = run(engine, plan, {k: fwd.make_dual(v, moves[k]) for k, v in values.items()})
                     change = fwd.unpack_dual(output).tangent
-                except (NotImplementedError, ModelError) as error:
-                    if "forward AD" not in str(error) and not isinstance(error, NotImplementedError):
+                except ModelError as error:
+                    if not any(text in str(error) for text in UNSUPPORTED):
                         raise
                     raise ModelError(
                         f"{engine.predictor.name} has no forward-mode derivative ({str(error).splitlines()[0]}); "
