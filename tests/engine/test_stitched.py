@@ -299,7 +299,7 @@ def test_a_model_without_forward_mode_says_so() -> None:
 
     p, c = predictor(2, module=Net().eval()), case(9, 8)
     engine = Engine(p)
-    with pytest.raises(ModelError, match="no forward-mode derivative.*use the gradients"):
+    with pytest.raises(ModelError, match=r"no forward-mode derivative.*use the gradients"):
         engine.jvp(engine.stack([c]), {"x": torch.ones(1, 1, 9, 8)}, Objective(p, [c], TARGETS[:1]))
 
 
