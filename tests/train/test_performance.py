@@ -1,6 +1,7 @@
 """Against scikit-learn, an independent implementation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as sk
@@ -203,3 +204,23 @@ def test_many_masks_are_measured_some_at_a_time(rng):
     hard = (out[:, 0].sigmoid() > 0.4).numpy()
     want = [sk.f1_score(y[i].ravel(), hard[i].ravel()) for i in range(130)]
     assert value(got, "dice") == pytest.approx(np.mean(want)) and value(got, "dice", column="n") == 130
+
+
+def test_label_maps_of_several_sizes_are_measured_as_their_logits_are(rng):
+    y, out = rng.integers(0, 3, (5, 6, 7)), torch.tensor(rng.normal(size=(5, 3, 6, 7)))
+    given = {"task": "segmentation", "classes": ["bg", "a", "b"], "n_boot": 30, "groups": list("vwxyy")}
+    wanted = performance(torch.tensor(y), out, **given)
+    maps = list(out.argmax(1).to(torch.int16))
+    pd.testing.assert_frame_equal(performance(list(torch.tensor(y)), maps, **given), wanted)
+    # One of them on a finer grid: the same shares.
+    fine = [torch.tensor(y[0]).repeat_interleave(2, 0), *torch.tensor(y[1:])]
+    pd.testing.assert_frame_equal(performance(fine, [maps[0].repeat_interleave(2, 0), *maps[1:]], **given), wanted)
+    with pytest.raises(UsageError, match=r"a mask is \(6, 7\), its label map \(12, 7\)"):
+        performance(list(torch.tensor(y)), [maps[0].repeat_interleave(2, 0), *maps[1:]], **given)
+    with pytest.raises(UsageError, match="lists are for a segmentation"):
+        performance([0, 1], [0.0, 1.0], task="regression")
+    one = {"task": "segmentation", "classes": ["lesion"], "n_boot": 5}
+    logits = torch.tensor(rng.normal(size=(5, 1, 6, 7)))
+    labels = list((logits[:, 0] > 0).to(torch.int16))
+    found = performance(list(torch.tensor(y > 0).long()), labels, **one)
+    pd.testing.assert_frame_equal(found, performance(torch.tensor(y > 0).long(), logits, **one))

@@ -18,6 +18,7 @@ from pellucid.engine.engine import Engine
 from pellucid.study.context import LOG, Context
 from pellucid.study.elsewhere import TaskWork
 from pellucid.study.runners.base import Do, Tell
+from pellucid.study.stages.answers import Answers, truth_and_output
 from pellucid.study.stages.train import fit_task, predictions
 from pellucid.train import Trained, performance
 from pellucid.train.recorded import recorded
@@ -100,8 +101,8 @@ def train_fold(context: Context, dealt: Folds, number: int, tell: Tell) -> Fold:
             tell(record)
     trained = fit_task(context, train, val, out=out, progress=lambda record: _tell(tell, record))
     p = trained.predictor
-    output = Engine(p, device=context.recipe.device, precision=context.recipe.precision).predict(val)
-    truth = torch.stack([torch.as_tensor(c.truth) for c in val])
+    engine = Engine(p, device=context.recipe.device, precision=context.recipe.precision)
+    truth, output = truth_and_output(engine, val)
     table = performance(
         truth, output, task=p.task, activation=p.activation, classes=p.classes, thresholds=p.thresholds,
         temperature=p.temperature, groups=[str(c.group) for c in val], seed=context.recipe.seed,
@@ -133,10 +134,10 @@ def sizes(cases: list[Case]) -> dict[str, int]:
     return {"cases": len(cases), "patients": len({str(c.group) for c in cases})}
 
 
-def prediction_table(p: Predictor, cases: Sequence[Case], truth: torch.Tensor, output: torch.Tensor) -> pd.DataFrame:
+def prediction_table(p: Predictor, cases: Sequence[Case], truth: Answers, output: Answers) -> pd.DataFrame:
     """A row per case and output; of a segmentation, per case, class and measure."""
     groups = {c.id: str(c.group) for c in cases}
-    if p.task == "segmentation":
+    if p.task == "segmentation" or not isinstance(output, torch.Tensor):
         rows = [
             {"case": c.id, "truth": "", "predicted": "", "class": column.of, "measure": column.metric, "value": value}
             for column in segmentation(truth, output, p.classes, p.thresholds).columns

@@ -15,6 +15,7 @@ from pellucid.errors import InputError, PellucidError
 from pellucid.study.context import Context
 from pellucid.study.search_objective import BY_EPOCH
 from pellucid.study.search_space import applied
+from pellucid.study.stages.answers import truth_and_output
 from pellucid.study.stages.train import fit_task, parts_of
 from pellucid.train import Trained, performance
 from pellucid.train.recorded import recorded
@@ -98,7 +99,7 @@ def _value(context: Context, objective: str, trained: Trained) -> float:
         cases, p = context.part("val"), trained.predictor
         engine = Engine(p, device=context.recipe.device, precision=context.recipe.precision)
         table = performance(
-            torch.stack([torch.as_tensor(c.truth) for c in cases]), engine.predict(cases), task=p.task,
+            *truth_and_output(engine, cases), task=p.task,
             activation=p.activation, classes=p.classes, thresholds=p.thresholds, temperature=p.temperature,
             n_boot=1,
         )  # fmt: skip

@@ -19,8 +19,8 @@ COLUMNS = ["stratum", "metric", "class", "value", "low", "high", "n", "reason"]
 
 
 def performance(
-    truth: Tensor,
-    output: Tensor,
+    truth: Tensor | Sequence[Tensor],
+    output: Tensor | Sequence[Tensor],
     *,
     task: Task,
     activation: Activation | None = None,
@@ -45,7 +45,8 @@ def performance(
 
     Args:
         truth: ``(N,)`` class indices, ``(N, K)`` labels of 0 and 1, scores, or masks ``(N, *spatial)``.
-        output: logits ``(N, K, …)``, or scores ``(N,)`` or ``(N, K)``.
+        output: logits ``(N, K, …)``, or scores ``(N,)`` or ``(N, K)``. Of a segmentation both may be lists, of masks
+            and of predicted label maps, each pair of a size of its own.
         task: of the model.
         activation: ``"softmax"`` or ``"sigmoid"``; as in Predictor if None.
         classes: names of the outputs.
@@ -65,11 +66,14 @@ def performance(
     Raises:
         UsageError: lengths or shapes that do not fit.
     """
-    truth, output = truth.detach().cpu(), output.detach().cpu()
+    if isinstance(truth, Tensor) and isinstance(output, Tensor):
+        truth, output = truth.detach().cpu(), output.detach().cpu()
+    elif task != "segmentation" or isinstance(truth, Tensor) or isinstance(output, Tensor):
+        raise UsageError("performance: lists are for a segmentation, of masks and of label maps; stack the others")
     n = len(truth)
     if n == 0 or len(output) != n:
         raise UsageError(f"performance: {n} truths and {len(output)} outputs; give one of each per case")
-    if not torch.isfinite(output).all():
+    if isinstance(output, Tensor) and not torch.isfinite(output).all():
         raise UsageError("performance: the outputs hold NaN or infinite values")
     names = np.asarray([str(i) for i in range(n)] if groups is None else [str(g) for g in groups])
     strata = None if by is None else np.asarray([str(b) for b in by])
@@ -78,7 +82,7 @@ def performance(
             raise UsageError(f"performance: {what} has {len(given)} entries for {n} cases")
     if n_boot < 1:
         raise UsageError(f"performance: n_boot is {n_boot}; give at least 1")
-    if task == "segmentation":
+    if not (isinstance(truth, Tensor) and isinstance(output, Tensor)) or task == "segmentation":
         scored = segmentation(truth, output, classes, thresholds)
     elif task == "regression":
         scored = regression(truth, output, classes)

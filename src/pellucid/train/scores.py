@@ -180,29 +180,56 @@ def regression(truth: Tensor, output: Tensor, classes: Sequence[str]) -> Scored:
 
 
 def segmentation(
-    truth: Tensor, output: Tensor, classes: Sequence[str], thresholds: Sequence[float] | None
+    truth: Tensor | Sequence[Tensor],
+    output: Tensor | Sequence[Tensor],
+    classes: Sequence[str],
+    thresholds: Sequence[float] | None,
 ) -> Scored:
-    """Dice and IoU of each class but the background."""
+    """Dice and IoU of each class but the background, of logits ``(N, K, *spatial)`` or a label map of each case."""
+    if not (isinstance(truth, Tensor) and isinstance(output, Tensor)):
+        return _labelled(truth, output, classes)
     k = output.shape[1]
     if truth.shape[1:] != output.shape[2:]:
         raise UsageError(
             f"performance: masks are {tuple(truth.shape[1:])}, outputs {tuple(output.shape[2:])}; "
             "they have to be on one grid"
         )
-    names = _names(classes, k)
     limit = thresholds[0] if thresholds else 0.5
     # Some cases at a time, and one byte a pixel: the outputs of a whole data set fill the memory already.
     parts = (o[:, 0].double().sigmoid() > limit if k == 1 else o.argmax(1) for o in output.split(AT_ONCE))
     labels = torch.cat([part.to(torch.uint8 if k < 256 else torch.int64) for part in parts])
+    return _overlaps([_overlap(labels, truth, c) for c in range(1, max(k, 2))], _names(classes, k))
+
+
+def _labelled(truth: Sequence[Tensor] | Tensor, labels: Sequence[Tensor] | Tensor, classes: Sequence[str]) -> Scored:
+    """Of label maps, each of a size of its own."""
+    for t, found in zip(truth, labels):
+        if t.shape != found.shape:
+            raise UsageError(
+                f"performance: a mask is {tuple(t.shape)}, its label map {tuple(found.shape)}; they have to be on one "
+                "grid"
+            )
+    k = max(len(classes), 1)
+    found = []
+    for c in range(1, max(k, 2)):
+        both, size = zip(*(_overlap(x[None], t[None], c) for t, x in zip(truth, labels)))
+        found.append((torch.cat(both), torch.cat(size)))
+    return _overlaps(found, _names(classes, k))
+
+
+def _overlap(labels: Tensor, truth: Tensor, c: int) -> tuple[Tensor, Tensor]:
+    """Per case ``(N,)``: pixels of class ``c`` in both, and in one plus in the other."""
+    p, t = (labels == c).flatten(1), (truth == c).flatten(1)
+    return (p & t).sum(1).double(), (p.sum(1) + t.sum(1)).double()
+
+
+def _overlaps(found: Sequence[tuple[Tensor, Tensor]], names: Sequence[str]) -> Scored:
     columns = []
-    for c in [1] if k == 1 else range(1, k):
-        p, t = (labels == c).flatten(1), (truth == c).flatten(1)
-        both, size = (p & t).sum(1).double(), (p.sum(1) + t.sum(1)).double()
+    for name, (both, size) in zip(names if len(names) == 1 else names[1:], found):
         # Neither there nor predicted: 0/0, NaN, left out.
         for metric, value in (("dice", 2 * both / size), ("iou", both / (size - both))):
-            name = names[0] if k == 1 else names[c]
             columns.append(
-                Column(metric, name, average, np.ones(len(t)), _np(value), "neither there nor predicted")
+                Column(metric, name, average, np.ones(len(both)), _np(value), "neither there nor predicted")
             )
     return Scored(tuple(columns), macro=len(columns) > 2)
 

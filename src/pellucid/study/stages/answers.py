@@ -9,12 +9,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
+from pellucid.engine.engine import Engine
 from pellucid.study.context import Context
 from pellucid.train import Trained
 from pellucid.train.calibration import Calibration
 from pellucid.train.reliability import calibration_measures
 
+Answers = Tensor | Sequence[Tensor]
 GIVEN = "given with the model, not chosen in this run"
 
 
@@ -32,8 +35,20 @@ def put_thresholds(context: Context, trained: Trained | None) -> None:
     context.run.put_table("thresholds", context.task, table.astype({"positives": float, "n": float}))
 
 
+def truth_and_output(engine: Engine, cases: Sequence[Case]) -> tuple[Answers, Answers]:
+    """What :func:`~pellucid.train.performance` compares: truths and outputs, stacked.
+
+    Of a model with windows lists of masks and predicted label maps: volumes may differ in size, and their logits
+    would not fit in memory together.
+    """
+    truth = [torch.as_tensor(c.truth) for c in cases]
+    if engine.predictor.windows is not None:
+        return truth, [engine.label_map(engine.stack([c])) for c in cases]
+    return torch.stack(truth), engine.predict(cases)
+
+
 def calibration_tables(
-    p: Predictor, truth: Tensor, output: Tensor, *, groups: Sequence[str], seed: int
+    p: Predictor, truth: Answers, output: Answers, *, groups: Sequence[str], seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Measures and reliability curves of some cases, as trained (temperature 1) and with the model's temperature.
 
@@ -41,6 +56,8 @@ def calibration_tables(
     """
     if p.task != "classification" or p.activation == "identity":
         return None
+    assert isinstance(truth, Tensor)
+    assert isinstance(output, Tensor)
     measures: list[pd.DataFrame] = []
     curves: list[pd.DataFrame] = []
     for temperature in dict.fromkeys((1.0, p.temperature)):

@@ -17,7 +17,7 @@ from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.nets.pretrained import IMAGENET
 from pellucid.study.context import LOG, Context
-from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said
+from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said, truth_and_output
 from pellucid.train import Trained, fit, performance
 from pellucid.train.normalise import imagenet
 from pellucid.train.shuffle import shuffled
@@ -103,8 +103,7 @@ def _of_the_task(case: Case, task: Task) -> bool:
 def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
     """Performance, also within the strata that the recipe names, predictions and calibration of one part's cases."""
     p = context.predictor
-    output = context.engine.predict(cases)
-    truth = torch.stack([torch.as_tensor(c.truth) for c in cases])
+    truth, output = truth_and_output(context.engine, cases)
     drawn: dict[str, Any] = {"groups": [c.group or c.id for c in cases], "seed": context.recipe.seed}
     given: dict[str, Any] = {
         "task": p.task, "activation": p.activation, "classes": p.classes, "thresholds": p.thresholds,
@@ -116,7 +115,7 @@ def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.
         table = performance(truth, output, by=by, **given)
         tables.append(table[table["stratum"] != "all"])
     found = {"performance": pd.concat(tables, ignore_index=True)}
-    if p.task != "segmentation":
+    if isinstance(output, torch.Tensor) and p.task != "segmentation":
         found["predictions"] = pd.DataFrame(predictions(p, part, cases, output))
     calibrated = calibration_tables(p, truth, output, **drawn)
     return found | (dict(zip(("calibration", "reliability"), calibrated)) if calibrated else {})
