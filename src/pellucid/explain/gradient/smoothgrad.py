@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.explainer import Explainer, Result, require
+from pellucid.engine.chance import draw_planes
 from pellucid.engine.engine import Gradients
 from pellucid.engine.linear import Copies, Linear
 from pellucid.engine.problem import Problem
@@ -55,14 +56,24 @@ class SmoothGrad(Explainer):
         return Result(problem.per_sd(found.sums))
 
     def linear(self, problem: Problem) -> Linear | None:
-        """The mean of planes; a copy's noise is drawn for the whole volume, so that its planes are those of the map."""
+        """The mean of planes, with the noise that these planes have in ``attribute``."""
         if problem.tables or self.reduce != "mean":
             return None
         noisy = problem.noisy(self.noise, "smoothgrad")
+        scales = {k: problem.scale(k) for k in problem.inputs}
 
         def make(start: int, stop: int, copy: int) -> dict[str, Tensor]:
-            volumes = noisy(torch.zeros(1, dtype=torch.int64), torch.tensor([copy]))
-            return {k: v[:, :, start:stop] for k, v in volumes.items()}
+            if problem.predictor.windows is None:  # drawn as a whole
+                volumes = noisy(torch.zeros(1, dtype=torch.int64), torch.tensor([copy]))
+                return {k: v[:, :, start:stop] for k, v in volumes.items()}
+            planes = {}
+            for k, v in problem.inputs.items():
+                drawn = draw_planes(
+                    "normal", tuple(v.shape[1:]), seed=problem.seed, case=problem.cases[0].id,
+                    purpose=f"smoothgrad {k}", copy=copy, start=start, stop=stop,
+                )  # fmt: skip
+                planes[k] = v[:, :, start:stop] + self.noise * scales[k] * drawn.to(v)
+            return planes
 
         copies = Copies(count=self.samples, make=make, weight=lambda _copy: 1 / self.samples)
         return Linear(finish=lambda _name, grad, _start, _stop: grad, copies=copies)
