@@ -173,7 +173,9 @@ class Case:
         if tensor.ndim == 0:
             return tensor.item()
         if tensor.ndim > 1:
-            tensor = self._as_region("truth", tensor, self.spatial).to(torch.int64)
+            tensor = self._as_region("truth", tensor, self.spatial)
+            # The labels of a cohort of whole volumes fill the memory; int16 holds them all.
+            tensor = tensor if tensor.dtype == torch.int16 else tensor.to(torch.int64)
         elif not torch.isfinite(tensor.float()).all():
             raise InputError(f"case {self.id}: truth has NaN among its labels; leave the case's truth out")
         return tensor

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -54,6 +55,25 @@ class Geometry:
     def orientation(self) -> str:
         """Three letters, the direction in which each axis grows: ``"RAS"`` is right, anterior, superior."""
         return "".join(nib.orientations.aff2axcodes(self.affine))
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values, for files; :meth:`described` makes a Geometry of them again."""
+        return {
+            "affine": self.affine.tolist(), "shape": list(self.shape),
+            "source_affine": None if self.source_affine is None else np.asarray(self.source_affine).tolist(),
+            "source_shape": None if self.source_shape is None else list(self.source_shape),
+            "crop": None if self.crop is None else [list(self.crop[0]), list(self.crop[1])],
+        }  # fmt: skip
+
+    @classmethod
+    def described(cls, values: Mapping[str, Any]) -> Geometry:
+        """The Geometry of plain values."""
+        affine, shape, crop = values["source_affine"], values["source_shape"], values["crop"]
+        return cls(
+            np.asarray(values["affine"], np.float64), tuple(values["shape"]),
+            None if affine is None else np.asarray(affine, np.float64), None if shape is None else tuple(shape),
+            None if crop is None else (tuple(crop[0]), tuple(crop[1])),
+        )  # fmt: skip
 
     def reoriented(self, array: NDArray, letters: str = "RAS") -> tuple[NDArray, Geometry]:
         """``array`` with its last three axes flipped and permuted to ``letters``, and its new geometry."""

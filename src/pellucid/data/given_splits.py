@@ -18,7 +18,8 @@ def official_split(
 ) -> Split:
     """The published test list (``meta["part"]`` is ``"test"``), and the rest dealt into train and val by group.
 
-    Cases of the rest whose group is in the test list as well are left out, for they would leak.
+    Where a validation list is published, too (``"val"``), nothing is dealt. Cases of the rest whose group is in the
+    test list as well are left out, for they would leak; of the training, those whose group is in the validation list.
 
     Args:
         cases: of a data set with a published test list.
@@ -37,11 +38,24 @@ def official_split(
     groups = {c.group for c in test}
     rest = [c for c in cases if c.meta.get("part") != "test"]
     leaking = [c for c in rest if c.group in groups]
-    share = [float(f) / sum(fractions[:2]) for f in fractions[:2]]
-    train, val, _ = split([c for c in rest if c.group not in groups], (*share, 0.0), seed)
-    said = f"{len(leaking)} of {len(rest)} cases are left out: their patients are in the published test list, too"
-    notes = (said,) if leaking else ()
-    result = Split(train, val, test, tuple(float(f) for f in fractions), seed, leaking, notes)
+    kept = [c for c in rest if c.group not in groups]
+    notes = []
+    if leaking:
+        notes.append(
+            f"{len(leaking)} of {len(rest)} cases are left out: their patients are in the published test list, too"
+        )
+    val = [c for c in kept if c.meta.get("part") == "val"]
+    if val:
+        groups = {c.group for c in val}
+        train = [c for c in kept if c.meta.get("part") != "val"]
+        both = [c for c in train if c.group in groups]
+        train, leaking = [c for c in train if c.group not in groups], leaking + both
+        if both:
+            notes.append(f"{len(both)} training cases are left out: their patients are in the validation list, too")
+    else:
+        share = [float(f) / sum(fractions[:2]) for f in fractions[:2]]
+        train, val, _ = split(kept, (*share, 0.0), seed)
+    result = Split(train, val, test, tuple(float(f) for f in fractions), seed, leaking, tuple(notes))
     check_split(result)
     return result
 

@@ -18,7 +18,7 @@ from pellucid.errors import InputError, UsageError
 from pellucid.io.files import PathLike, atomic, content, extension, parsing
 from pellucid.io.image import Image
 
-_DAMAGE = (ImageFileError, HeaderDataError, WrapStructError)
+DAMAGE_OF_NIFTI = (ImageFileError, HeaderDataError, WrapStructError)
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 # What is kept; the rest becomes the smallest of these that holds it, so that every viewer can open the file.
 _KEPT = ("float32", "uint8", "int16", "int32", "uint16")
@@ -37,12 +37,13 @@ def read_nifti(path: PathLike, *, volume: int | None = None, data: bytes | None 
         UsageError: no such volume.
     """
     content(path, data, at_most=1)
-    with parsing(path, "NIfTI", extra=_DAMAGE):
-        image = _open(path, data)
+    with parsing(path, "NIfTI", extra=DAMAGE_OF_NIFTI):
+        image = open_nifti(path, data)
         shape = tuple(int(s) for s in image.shape)
         if volume is None and len(shape) > 3 and int(np.prod(shape[3:])) > 1:
             raise InputError(
-                f"{path}: has {len(shape)} axes {shape}; pick one volume with volume=0 … {shape[3] - 1}"
+                f"{path}: has {len(shape)} axes {shape}; pick one volume with volume=0 … {shape[3] - 1}, or save "
+                "it as a file of its own"
                 if len(shape) == 4
                 else f"{path}: has {len(shape)} axes {shape}; only volumes and series of volumes are read"
             )
@@ -50,8 +51,7 @@ def read_nifti(path: PathLike, *, volume: int | None = None, data: bytes | None 
             raise UsageError(f"{path}: volume {volume} of {shape[3] if len(shape) == 4 else 1}; numbered from 0")
         stored = image.dataobj[..., volume] if len(shape) == 4 and volume is not None else image.dataobj
         array = _channels_first(np.asarray(stored))
-        units = image.header.get_xyzt_units()[0]
-        affine = np.diag([*[_MILLIMETRES.get(units, 1.0)] * 3, 1.0]) @ np.asarray(image.affine, np.float64)
+        affine = grid_of(image)
         coded = bool(int(image.header["sform_code"]) or int(image.header["qform_code"]))
         geometry = Geometry(affine, array.shape[1:])
         orientation = geometry.orientation
@@ -63,13 +63,20 @@ def read_nifti(path: PathLike, *, volume: int | None = None, data: bytes | None 
     return Image(array=array, geometry=geometry, window=window, meta=meta, source=Path(path))
 
 
-def _open(path: PathLike, data: bytes | None) -> Any:
+def open_nifti(path: PathLike, data: bytes | None) -> Any:
+    """nibabel's image, its values not yet read; of a file's name, or of its bytes."""
     if data is None and extension(path) in (".nii", ".nii.gz"):
         return nib.load(path)
     data = content(path, data)
     raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     two = raw[4:7] == b"n+2"
     return (nib.Nifti2Image if two else nib.Nifti1Image).from_bytes(raw)
+
+
+def grid_of(image: Any) -> NDArray[np.float64]:
+    """The affine of nibabel's image, in millimetres whatever the header's unit of length."""
+    scale = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, np.float64)
 
 
 def _channels_first(stored: NDArray[Any]) -> NDArray[np.float32]:
