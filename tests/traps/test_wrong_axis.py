@@ -8,6 +8,9 @@ import torch
 from contract.families import FAMILIES, METHODS, explain
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.target import RegionScore
+from pellucid.engine import Engine, Problem
+from pellucid.engine.seeds import BoundSeeds
+from windowed import case, predictor
 
 F = FAMILIES["volume_segmentation"]
 
@@ -24,3 +27,23 @@ def test_classes_have_their_own_maps(method: str) -> None:
         flat = flat - flat.mean(1, keepdim=True)  # what all places have in common says nothing of a class
         cosine = torch.nn.functional.cosine_similarity(flat[:, None], flat[None], dim=2)
         assert float((cosine - torch.eye(3)).abs().max()) < 0.999
+
+
+def test_three_classes_of_one_window_have_their_own_gradients() -> None:
+    """In windows too, as maps and slab by slab, and they follow the channels of the head."""
+    p, c = predictor(3, roi=(6, 6, 6)), case(8, 6, 6)
+    targets = [RegionScore(k, region="image") for k in range(3)]
+    problem = Problem(Engine(p), [c], targets)
+    grads = problem.gradient.sums["x"][0]
+    seeds = BoundSeeds(problem.objective.bound[0])
+    slabs = list(problem.engine.slabs(problem.inputs, seeds))
+    assert all(sorted(s.gradients) == [0, 1, 2] for s in slabs)
+    streamed = torch.stack([torch.cat([s.gradients[t]["x"] for s in slabs], 1) for t in range(3)])
+    torch.testing.assert_close(streamed, grads)
+    flat = grads.flatten(1)
+    cosine = torch.nn.functional.cosine_similarity(flat[:, None], flat[None], dim=2)
+    assert float((cosine - torch.eye(3)).abs().max()) < 0.999
+    head = p.module[3]
+    head.weight.data, head.bias.data = head.weight.data[[2, 1, 0]], head.bias.data[[2, 1, 0]]
+    turned = Problem(Engine(p), [c], targets).gradient.sums["x"][0]
+    torch.testing.assert_close(turned, grads[[2, 1, 0]])
