@@ -195,3 +195,39 @@ def test_volumes_have_organs_in_hounsfield_units_on_an_oblique_grid():
 def test_wrong_calls_are_refused(task, options, message):
     with pytest.raises(UsageError, match=message):
         make(task, **{"n": 1, "size": 32, **options})
+
+
+def test_an_outlier_differs_by_its_lung_alone():
+    plain, made = (make("volume", n=4, size=32, outliers=k) for k in (0, 2))
+    assert [c.meta["planted"] for c in made] == ["none", "none", "consolidation", "consolidation"]
+    assert all("planted" not in c.meta for c in plain)
+    for a, b in zip(plain[:2], made[:2]):
+        assert torch.equal(a.inputs["ct"], b.inputs["ct"])
+        assert set(a.regions) == set(b.regions)
+    for a, b in zip(plain[2:], made[2:]):
+        assert torch.equal(a.truth, b.truth)
+        dense = b.region("consolidation")
+        assert set(b.truth[dense].tolist()) in ({2}, {3})
+        lung = b.truth == b.truth[dense][0]
+        assert 0.6 < dense[lung].float().mean() < 0.95
+        difference = (a.inputs["ct"] - b.inputs["ct"])[0]
+        assert difference[dense].mean() < -700
+        near = torch.nn.functional.max_pool3d(dense[None].float(), 9, 1, 4)[0] > 0
+        assert float(difference[~near].abs().max()) < 1e-3
+    assert [c.meta["planted"] for c in make("volume", n=1, size=32, start=3, outliers=1)] == ["consolidation"]
+    assert torch.equal(make("volume", n=1, size=32, start=3, outliers=1)[0].inputs["ct"], made[3].inputs["ct"])
+
+
+def test_age_and_sex_of_volumes_are_each_patients_own():
+    people = [(c.meta["age"], c.meta["sex"]) for c in make("volume", n=40, size=16)]
+    assert people[:3] == [(c.meta["age"], c.meta["sex"]) for c in make("volume", n=3, size=16, outliers=1)]
+    ages, sexes = zip(*people)
+    assert 50 < np.mean(ages) < 74
+    assert min(ages) >= 18
+    assert 10 < sexes.count("F") < 30
+
+
+@pytest.mark.parametrize(("task", "outliers"), [("classification", 1), ("volume", 3), ("volume", -1)])
+def test_outliers_that_cannot_be(task, outliers):
+    with pytest.raises(UsageError, match=f"outliers={outliers}: give 0 to 2, the number of cases, to volumes"):
+        make(task, n=2, size=16, outliers=outliers)

@@ -31,6 +31,7 @@ def make(
     start: int = 0,
     table_signal: float = 1.0,
     truth: str = "label",
+    outliers: int = 0,
 ) -> list[Case]:
     """Cases with a known answer.
 
@@ -49,6 +50,9 @@ def make(
         table_signal: how much of the workshop's difference between the classes the table keeps (classification
             only). With all of it the table alone tells the classes apart, and no model has to look at the picture.
         truth: of dermoscopy: ``"label"`` (benign or malignant) or ``"mask"`` (of the lesion).
+        outliers: of volumes: so many of the cases, the last ones, have most of one lung consolidated, which
+            ``meta["planted"]``
+            says.
 
     Raises:
         UsageError: unknown task, or an option out of range.
@@ -71,10 +75,16 @@ def make(
         raise UsageError(f"table_signal={table_signal}: give a share from 0 to 1, to a classification")
     if truth not in ("label", "mask") or (truth == "mask" and task != "dermoscopy"):
         raise UsageError(f"truth={truth!r}: give 'label', or to dermoscopy 'mask'")
+    if not 0 <= outliers <= n or (outliers and task != "volume"):
+        raise UsageError(f"outliers={outliers}: give 0 to {n}, the number of cases, to volumes")
     one = _CASE[task]
     more: dict[str, Any] = {"table_signal": table_signal} if task == "classification" else {}
     more |= {"segmentation": truth == "mask"} if task == "dermoscopy" else {}
-    return [one(seed, i, size=size, confounder=agreement, plant=plant, **more) for i in range(start, start + n)]
+    last = start + n - outliers
+    given: dict[str, Any] = {"size": size, "confounder": agreement, "plant": plant, **more}
+    if not outliers:
+        return [one(seed, i, **given) for i in range(start, start + n)]
+    return [one(seed, i, outlier=i >= last, **given) for i in range(start, start + n)]
 
 
 @DATASETS.register("synthetic_classification")
@@ -105,9 +115,9 @@ def synthetic_segmentation(
 
 
 @DATASETS.register("synthetic_volume")
-def synthetic_volume(*, n: int = 40, seed: int = 42, size: int = 64) -> list[Case]:
-    """CT volumes in HU with the labels of eight organs, anisotropic and oblique."""
-    return make("volume", n=n, seed=seed, size=size)
+def synthetic_volume(*, n: int = 40, seed: int = 42, size: int = 64, outliers: int = 0) -> list[Case]:
+    """CT volumes in HU with the labels of eight organs, anisotropic and oblique; the last may be outliers."""
+    return make("volume", n=n, seed=seed, size=size, outliers=outliers)
 
 
 @DATASETS.register("synthetic_dermoscopy")

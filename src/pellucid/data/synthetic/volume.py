@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, label
 
 from pellucid.core.case import Case
 from pellucid.data.synthetic.canvas import Array
-from pellucid.data.synthetic.parts import Chance, name_of
+from pellucid.data.synthetic.parts import KINDS, Chance, name_of
 from pellucid.errors import UsageError
 
 # The labels, in order; HU in the middle of each.
@@ -18,10 +18,20 @@ HU = (-1000.0, 20.0, -850.0, -850.0, 130.0, 105.0, 120.0, 350.0, 220.0)
 EXTENT = (360.0, 270.0, 330.0)  # mm: left to right, front to back, bottom to top
 
 
-def case(seed: int, index: int, *, size: int, confounder: float | None, plant: bool) -> Case:
+PLANTED = "consolidation"
+"""What makes a case an outlier: the region, and ``meta["planted"]``."""
+
+
+def case(
+    seed: int, index: int, *, size: int, confounder: float | None, plant: bool, outlier: bool | None = None
+) -> Case:
     """Case ``index``: input ``ct`` ``(1, size, 3/4 size, size/2)`` in HU; truth and region ``organs`` the labels.
 
-    The axes run to the patient's left, back and head (LPS order, RAS+ affine), tilted by a few degrees.
+    The axes run to the patient's left, back and head (LPS order, RAS+ affine), tilted by a few degrees. Age and sex are
+    drawn by themselves: nothing in the picture depends on them.
+
+    With ``outlier`` most of one lung is as dense as soft tissue (region ``consolidation``); all else, labels and noise
+    too, is that of the case without. None says nothing of it in ``meta``.
     """
     if confounder is not None:
         raise UsageError("a volume has no label for a token to give away; use confounder with another task")
@@ -31,6 +41,7 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
     shape = (size, max(2, round(size * 0.75)), max(2, size // 2))
     spacing = tuple(e / n for e, n in zip(EXTENT, shape))
     labels, hu = _trunk(chance.anatomy, shape)
+    dense = _consolidated(chance.signal, labels, hu) if outlier else np.zeros(shape, dtype=bool)
     sigma = [3.0 / s for s in spacing]
     grain = gaussian_filter(chance.noise.standard_normal(shape, dtype=np.float32), 0.6)
     hu = gaussian_filter(hu, sigma) + 28 * grain
@@ -39,11 +50,28 @@ def case(seed: int, index: int, *, size: int, confounder: float | None, plant: b
         id=name,
         inputs={"ct": torch.from_numpy(np.clip(hu, -1024, 1500).astype(np.float32)[None])},
         truth=torch.from_numpy(labels.astype(np.int64)),
-        regions={"organs": torch.from_numpy(labels), "anatomy": torch.from_numpy(labels > 0)},
+        regions={"organs": torch.from_numpy(labels), "anatomy": torch.from_numpy(labels > 0)}
+        | ({PLANTED: torch.from_numpy(dense)} if outlier else {}),
         group=patient,
         affine=_affine(chance.truth, shape, spacing),
-        meta={"window": (-1000.0, 400.0), "modality": "CT"},
+        meta={"window": (-1000.0, 400.0), "modality": "CT", **_person(seed, index)}
+        | ({} if outlier is None else {"planted": PLANTED if outlier else "none"}),
     )
+
+
+def _person(seed: int, index: int) -> dict[str, int | str]:
+    """Age in years and sex, from chance of their own."""
+    rng = np.random.default_rng(np.random.SeedSequence([KINDS.index("volume"), seed, index, 78]))
+    return {"age": int(np.clip(round(rng.normal(62, 14)), 18, 95)), "sex": "FM"[int(rng.integers(2))]}
+
+
+def _consolidated(rng: np.random.Generator, labels: NDArray[np.uint8], hu: Array) -> NDArray[np.bool_]:
+    """Fill most of one lung from below with the density of soft tissue, in place; returns where."""
+    lung = labels == (2 + int(rng.integers(2)))
+    height = np.broadcast_to(np.arange(labels.shape[2]), labels.shape)
+    dense = lung & (height <= np.quantile(height[lung], rng.uniform(0.75, 0.9)))
+    hu[dense] = 40
+    return dense
 
 
 def _trunk(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Array]:
