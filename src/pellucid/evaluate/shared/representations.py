@@ -34,13 +34,15 @@ def representations(problem: Problem, cases: Sequence[Case], layer: str | None =
 
     Raises:
         UsageError: no such layer.
-        Undefined: the model has no such module, or it mixes the cases of a batch.
+        Undefined: the model has no such module, mixes the cases of a batch, or runs in windows.
     """
     module, engine = problem.engine.module, problem.engine
     if layer is not None and layer not in dict(module.named_modules()):
         raise UsageError(f"the model has no layer {layer!r}; {nearest(layer, dict(module.named_modules()))}")
     record = _head_input(module) if layer is None else _output_of(module, layer)
     inputs = engine.stack(cases)
+    if engine.windowed(inputs):
+        raise Undefined("the model runs in windows, and inside the network each window has features of its own")
     stream = problem.stream(
         torch.zeros(len(cases), dtype=torch.long), lambda i: {k: v[i.to(v.device)] for k, v in inputs.items()}
     )
