@@ -110,7 +110,7 @@ def test_a_mask_of_a_volume_is_never_guessed(tmp_path):
     write_nifti(np.ones((8, 8, 8), np.float32), Geometry(np.eye(4), (8, 8, 8)), tmp_path / "w.nii.gz")
     write_table(pd.DataFrame({"file": ["v.nii.gz", "w.nii.gz"], "m": ["m.nii.gz", ""]}), tmp_path / "c.csv")
     failed = load_manifest(tmp_path, csv="c.csv", mask="m").failed
-    assert "where it lies cannot be guessed: resample it" in failed[0][1]
+    assert "the mask's grid is (4, 4, 4), the volume's (8, 8, 8) (both turned alike); resample it" in failed[0][1]
 
 
 def test_binary_masks(root):

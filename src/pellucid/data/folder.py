@@ -9,6 +9,7 @@ import torch
 
 from pellucid.core.case import Case
 from pellucid.data.case_list import CaseList, collect
+from pellucid.data.masks import turned_like
 from pellucid.data.pictures import Pictures, as_mask, full_size, resized, with_channels
 from pellucid.data.registry import DATASETS
 from pellucid.errors import InputError, UsageError
@@ -67,8 +68,8 @@ def load_folder(
             regions = {}
             for region, files in by_stem.items():
                 if id in files:
-                    drawn = pictures.read(str(files[id].relative_to(root)), orientation=orientation, scale=False)
-                    drawn = resized(drawn, full_size(size, len(drawn.spatial)), labels=True)
+                    drawn = pictures.read(str(files[id].relative_to(root)), scale=False)
+                    drawn = resized(turned_like(drawn, image), full_size(size, len(drawn.spatial)), labels=True)
                     regions[region] = torch.from_numpy(as_mask(drawn, what=f"mask {region!r}"))
             return small.to_case(id=id, name=name, truth=truth, regions=regions)
 

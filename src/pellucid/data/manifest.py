@@ -16,8 +16,8 @@ from pellucid.core.case import Case
 from pellucid.data.boxes import Boxes
 from pellucid.data.case_list import CaseList, collect
 from pellucid.data.labels import LabelColumns
-from pellucid.data.masks import mask_on
-from pellucid.data.pictures import Pictures, full_size, resized, with_channels
+from pellucid.data.masks import mask_on, turned_like
+from pellucid.data.pictures import Pictures, full_size, resized, respaced, windowed, with_channels
 from pellucid.data.registry import DATASETS
 from pellucid.errors import InputError, UsageError, nearest
 from pellucid.io import Image, read_table
@@ -55,6 +55,8 @@ def load_manifest(
     size: int | Sequence[int] | None = None,
     channels: int | None = None,
     orientation: str | None = None,
+    spacing: float | Sequence[float] | None = None,
+    window: Sequence[float] | None = None,
     select: Mapping[str, Any] | None = None,
     limit: int | None = None,
 ) -> CaseList:
@@ -90,7 +92,10 @@ def load_manifest(
         box_label: keep the boxes with this label or these.
         size: pixels along each spatial axis, or one length for all; as stored if None.
         channels: 1 (grey) or 3; as stored if None.
-        orientation: of volumes, such as ``"RAS"``.
+        orientation: of volumes, such as ``"RAS"``. Their masks are turned as they are, however they are stored.
+        spacing: of volumes, millimetres, one number or three: scans linearly, masks by nearest neighbour; in place of
+            ``size``. Maps saved as NIfTI lie on the grid of the file.
+        window: lower and upper end, in the units of the file (HU), that become 0 and 1; what is beyond is clipped.
         select: column to the value, or the list of values, of the lines that are kept.
         limit: keep the first lines only.
 
@@ -104,6 +109,8 @@ def load_manifest(
     root = Path(root)
     if truth_mask is not None and (label is not None or labels):
         raise UsageError("manifest: give one truth: label, labels or truth_mask")
+    if size is not None and spacing is not None:
+        raise UsageError("manifest: give size or spacing, not both")
     if missing_masks not in (None, "fail", "keep"):
         raise UsageError(f"manifest: missing_masks={missing_masks!r}; give 'fail' or 'keep', or leave it out")
     truths = LabelColumns(label=label, labels=labels, separator=label_separator, none=no_label, classes=classes)
@@ -130,12 +137,15 @@ def load_manifest(
                 raise InputError(f"no file of the mask {region!r} is named in column {column!r}; fill it in")
             if not file or (missing_masks == "keep" and not pictures.has(file)):
                 return None
-            read = pictures.read(file, orientation=orientation, scale=False)
-            if image is None or grid is None:
-                grid, original = full_size(size, len(read.spatial)) or read.spatial, read.spatial
-            else:
-                original = image.spatial
-            return mask_on(read, original=original, size=grid, what=f"mask {region!r}", binary=binary_masks)
+            read = pictures.read(file, orientation=orientation if image is None else None, scale=False)
+            if image is not None:
+                read = turned_like(read, image)
+            what = f"mask {region!r}"
+            if spacing is not None:
+                read = respaced(read, spacing, labels=True)
+            original = read.spatial if image is None or spacing is not None else image.spatial
+            to = grid or full_size(size, len(read.spatial)) or read.spatial
+            return mask_on(read, original=original, size=to, what=what, binary=binary_masks)
 
         def make(name: str, row: dict[Any, Any]) -> Case:
             fields: dict[str, Any] = {"id": name, "inputs": {}, "regions": {}}
@@ -144,11 +154,12 @@ def load_manifest(
             grid: Grid = None
             for key, column in columns.items():
                 image = with_channels(pictures.read(row[column], orientation=orientation), channels)
-                small = resized(image, full_size(size, len(image.spatial)))
+                small = windowed(image, window)  # first, so that metal does not bleed into what lies beside it
+                small = respaced(resized(small, full_size(size, len(image.spatial))), spacing)
                 fields["inputs"][key] = torch.from_numpy(small.array)
                 if first is None:
                     first, grid = image, small.spatial
-                    said |= {} if image.window is None else {"window": image.window}
+                    said |= {} if small.window is None else {"window": small.window}
                     fields |= {"spacing": small.spacing, "geometry": small.geometry}
                     if drawn is not None and len(image.spatial) == 2:
                         h, w = image.spatial

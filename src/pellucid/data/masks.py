@@ -9,9 +9,52 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.core.geometry import Geometry
 from pellucid.data.pictures import as_mask, resized
 from pellucid.errors import InputError
 from pellucid.io import Image
+
+
+def check_place(mask: Image, volume: Image) -> None:
+    """Make sure that a mask lies on its volume, both with their axes alike and a place in the patient.
+
+    Raises:
+        InputError: another grid, or the same one elsewhere.
+    """
+    assert mask.geometry is not None
+    assert volume.geometry is not None
+    if mask.spatial != volume.spatial:
+        raise InputError(
+            f"{mask.source}: the mask's grid is {mask.spatial}, the volume's {volume.spatial} (both turned alike); "
+            "resample it onto the volume's grid"
+        )
+    apart = mask.geometry.apart(volume.geometry)
+    if apart > 0.5 * min(volume.geometry.spacing):
+        raise InputError(
+            f"{mask.source}: the mask lies {apart:.3g} mm from where the volume is; resample it onto the volume's "
+            "grid, or correct its affine"
+        )
+
+
+def turned_like(mask: Image, picture: Image) -> Image:
+    """A volume's mask with its axes as the volume's, however it is stored; others as they are.
+
+    Raises:
+        InputError: it does not lie where the volume lies, or does not say where it lies and the volume was turned.
+    """
+    if picture.geometry is None:
+        return mask
+    if mask.geometry is None:
+        stored = Geometry(np.asarray(picture.geometry.source_affine), picture.spatial).orientation
+        if stored != picture.geometry.orientation:
+            raise InputError(
+                f"{mask.source}: has no place in the patient, and its volume was turned from {stored} to "
+                f"{picture.geometry.orientation}; save the mask as NIfTI"
+            )
+        return mask
+    turned = mask.reoriented(picture.geometry.orientation)
+    check_place(turned, picture)
+    return turned
 
 
 def mask_on(

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pellucid.core.geometry import Geometry
+from pellucid.core.resample import resampled
 from pellucid.errors import InputError, UsageError
 from pellucid.io import Image, read
 
@@ -114,6 +115,47 @@ def resized(image: Image, size: tuple[int, ...] | None, *, labels: bool = False)
         step[:3, 3] = [(f - 1) / 2 for f in factors]
         geometry = Geometry(image.geometry.affine @ step, size)
     return replace(image, array=array, spacing=spacing, geometry=geometry)
+
+
+def respaced(image: Image, spacing: float | Sequence[float] | None, *, labels: bool = False) -> Image:
+    """The volume with voxels of ``spacing`` mm along its axes: linear, or nearest neighbour for ``labels``.
+
+    Its maps are resampled back onto the grid of its file when they are saved.
+
+    Raises:
+        InputError: no volume, or one without a place in the patient.
+        UsageError: no spacing that can be.
+    """
+    if spacing is None:
+        return image
+    if image.geometry is None:
+        raise InputError(
+            f"{image.source}: has no place in the patient, so spacing={spacing} has no meaning; leave it out"
+        )
+    to = image.geometry.respaced(spacing)
+    if to is image.geometry:
+        return image
+    array = resampled(
+        image.array, affine=image.geometry.affine, to_affine=to.affine, to_shape=to.shape, labels=labels
+    )
+    return replace(image, array=array, geometry=to)
+
+
+def windowed(image: Image, window: Sequence[float] | None) -> Image:
+    """The picture with ``window``, in its own units, brought to [0, 1], what is beyond it clipped.
+
+    Raises:
+        UsageError: no two ends, the lower first.
+    """
+    if window is None:
+        return image
+    ends = tuple(float(v) for v in window)
+    if len(ends) != 2 or not (np.isfinite(ends).all() and ends[0] < ends[1]):
+        raise UsageError(f"window={window!r}; give the lower and the upper end, in the units of the picture")
+    low, high = ends
+    shown = None if image.window is None else tuple((v - low) / (high - low) for v in image.window)
+    array = (np.clip(image.array, low, high) - np.float32(low)) / np.float32(high - low)
+    return replace(image, array=array, window=shown)  # type: ignore[arg-type]
 
 
 def squared(image: Image, value: float, *, at_least: Sequence[int] | None = None) -> Image:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 
+from pellucid.data.masks import check_place
 from pellucid.errors import InputError, UsageError
 from pellucid.io import Image
 
@@ -60,7 +60,7 @@ def slice_of(
     counted = image
     if like is not None and like.geometry is not None:
         counted = like
-        _check_grid(turned, like.reoriented(letters))
+        check_place(turned, like.reoriented(letters))
     stored = counted.geometry.orientation if counted.geometry is not None else ""
     along = next(i for i, letter in enumerate(stored) if letter in ends)
     k = _number(counted, which, counted.spatial[along])
@@ -70,25 +70,6 @@ def slice_of(
         turned, array=np.swapaxes(turned.array[..., at], -1, -2), geometry=None, spacing=(rows, columns),
         meta=dict(image.meta) | {"axes": "row column", "slice": k, "plane": plane, "orientation": said},
     )  # fmt: skip
-
-
-def _check_grid(mask: Image, volume: Image) -> None:
-    assert mask.geometry is not None
-    assert volume.geometry is not None
-    if mask.spatial != volume.spatial:
-        raise InputError(
-            f"{mask.source}: the mask's grid is {mask.spatial}, the volume's {volume.spatial} (both turned alike); "
-            "resample it onto the volume's grid"
-        )
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(mask.spatial) - 1)
-    apart = nib.affines.apply_affine(mask.geometry.affine, corners) - nib.affines.apply_affine(
-        volume.geometry.affine, corners
-    )
-    if np.abs(apart).max() > 0.5 * min(volume.geometry.spacing):
-        raise InputError(
-            f"{mask.source}: the mask lies {np.abs(apart).max():.3g} mm from where the volume is; resample it onto the "
-            "volume's grid, or correct its affine"
-        )
 
 
 def _number(image: Image, which: int | Literal["middle"] | None, n: int) -> int:
