@@ -6,16 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-from pellucid.io.files import atomic
 from pellucid.report.numbers import DASH, number
 from pellucid.report.pieces import Panel, count, panel, picture
 from pellucid.report.search_charts import Searched, search_chart
-from pellucid.report.style import png
+from pellucid.report.style import write_figure
 from pellucid.study.store import Run
-
-STILL: Any = {"svg.hashsalt": "pellucid", "svg.fonttype": "none"}  # the same file from the same tables
 
 
 def write_search_figures(run: Run) -> list[Path]:
@@ -26,12 +21,7 @@ def write_search_figures(run: Run) -> list[Path]:
         if found is None:
             continue
         base = run.folder / "figures" / f"search-{task}"
-        figure = search_chart(found)
-        with atomic(base.with_name(f"{base.name}.png")) as temporary:
-            temporary.write_bytes(png(figure))
-        with atomic(base.with_name(f"{base.name}.svg")) as temporary, mpl.rc_context(STILL):
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        written += [base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.svg")]
+        written += write_figure(search_chart(found), base)
     return written
 
 

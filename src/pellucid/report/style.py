@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -15,12 +16,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pellucid.io.files import atomic
+
 DPI = 100
 INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
 # Colours that the colour-blind can tell apart (Okabe and Ito 2008); figures never rely on them alone.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FOR, AGAINST, NEUTRAL = "#b2182b", "#2166ac", "#6b7280"
+STILL: Any = {"svg.hashsalt": "pellucid", "svg.fonttype": "none"}  # the same file from the same tables
 SIGNED, UNSIGNED, BAD = "RdBu_r", "magma", "#8a9199"
 RC: Any = {
     "font.family": "DejaVu Sans",
@@ -81,3 +85,13 @@ def png(figure: Figure, *, colours: int | None = 255) -> bytes:
 def data_uri(figure: Figure, *, colours: int | None = 255) -> str:
     """The figure as ``data:image/png;base64,…``, to be put into a page."""
     return "data:image/png;base64," + base64.b64encode(png(figure, colours=colours)).decode("ascii")
+
+
+def write_figure(figure: Figure, base: Path) -> list[Path]:
+    """Write ``base.png`` and ``base.svg``; from the same figure, the same files."""
+    paths = [base.with_name(f"{base.name}.{ending}") for ending in ("png", "svg")]
+    with atomic(paths[0]) as temporary:
+        temporary.write_bytes(png(figure))
+    with atomic(paths[1]) as temporary, mpl.rc_context({**RC, **STILL}):
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    return paths

@@ -27,7 +27,7 @@ class Clusters:
     Attributes:
         names: of the classes, in the table's order.
         distances: ``(n, n)``, symmetric, 0 on the diagonal.
-        tree: SciPy's linkage matrix, average linkage.
+        tree: SciPy's linkage matrix, average linkage, its branches turned so that neighbouring leaves are alike.
         order: leaves from first to last, neighbours alike.
         cophenetic: correlation of the tree's distances with those it was made of, −1 to 1; NaN of two classes.
         left_out: classes whose masses are not all known.
@@ -80,9 +80,9 @@ def clusters(
     distances = _joined((root.max(1, keepdims=True) if scale == "target" else root.max()) - root, kept, join)
     np.fill_diagonal(distances, 0.0)
     condensed = squareform(distances, checks=False)
-    tree = linkage(condensed, "average")
+    tree = optimal_leaf_ordering(linkage(condensed, "average"), condensed)
     flat = len(kept) < 3 or np.ptp(condensed) == 0
-    order = leaves_list(optimal_leaf_ordering(tree, condensed))
+    order = leaves_list(tree)
     correlation = float("nan") if flat else float(cophenet(tree, condensed)[0])
     return Clusters(tuple(kept), distances, tree, tuple(int(i) for i in order), correlation, tuple(unknown))
 
