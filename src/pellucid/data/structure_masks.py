@@ -56,7 +56,7 @@ def label_map(
                 absent.append(name)
                 continue
             mask = _mask(path, onto, resample=resample)
-            if not mask.any():
+            if mask is None:
                 continue
             overlap |= mask & (labels != 0) & (labels != number)
             labels[mask] = number
@@ -68,9 +68,11 @@ def label_map(
     return LabelMap(labels=labels, absent=tuple(absent), overlap=int(overlap.sum()))
 
 
-def _mask(path: Path, onto: Geometry, *, resample: bool) -> NDArray[np.bool_]:
-    """One structure's mask on the scan's grid."""
+def _mask(path: Path, onto: Geometry, *, resample: bool) -> NDArray[np.bool_] | None:
+    """One structure's mask on the scan's grid; None where nothing is marked, as in most of a scan's files."""
     stored, geometry = read_labels(path)
+    if not stored.any():
+        return None
     low, high = int(stored.min()), int(stored.max())
     if low < 0 or np.count_nonzero(stored == high) < np.count_nonzero(stored):
         raise InputError(f"{path}: the mask has values from {low} to {high}; that of one structure has 0 and another")
@@ -86,6 +88,6 @@ def _mask(path: Path, onto: Geometry, *, resample: bool) -> NDArray[np.bool_]:
             "resample_masks: true"
         )
     out = resampled(array, affine=turned.affine, to_affine=onto.affine, to_shape=onto.shape, labels=True)
-    if array.any() and not out.any():
+    if not out.any():
         raise InputError(f"{path}: all of the mask is outside of the scan; it is another scan's, or its affine is off")
     return out
