@@ -35,12 +35,14 @@ class CaseTable:
         rows: ``case``, ``target``, ``target_index``, ``method``, ``of``, ``region``, ``measure``, ``value``.
         cost: all passes together.
         flags: target to words for what is wrong or special.
+        labels: predicted label map ``(*spatial)`` of a segmentation.
         kept: the targets whose maps were asked for, and the maps, ``(1, T, *shape)`` for T of them.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Tensor | None = None
     kept: tuple[list[Target], Result] | None = None
 
 
@@ -98,7 +100,7 @@ def case_table(
                 _streamed(work, plan)
             else:
                 _whole(work)
-    table = CaseTable(cost=meter.total, flags={work.names[t]: f for t, f in work.flags.items() if f})
+    table = CaseTable(cost=meter.total, labels=labels, flags={work.names[t]: f for t, f in work.flags.items() if f})
     if engine.random:
         table.flags = {n: (*table.flags.get(n, ()), "random_model") for n in work.names}
     table.rows = list(rows(work, directional, signed=measures == "signed"))

@@ -163,6 +163,8 @@ def _says(own: pd.DataFrame, checks: Sequence[str]) -> list[str]:
 def region_tables(run: Run, task: str, order: Sequence[str]) -> Cell | None:
     """Methods down, regions across: share of the map's mass in the region, and how that compares with its size."""
     table = run.table("regions", task)
+    if "of" in table:  # the aggregation's rows have a section of their own
+        table = table[table["of"].isna()]
     if not len(table):
         return None
     data = run.table("data", task)

@@ -16,9 +16,11 @@ class Analysis(ABC):
 
     Class attributes:
         name: registered name.
+        needs_maps: whether it reads stored maps, so that the task has to explain.
     """
 
     name: ClassVar[str] = ""
+    needs_maps: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Register a class that has a name."""

@@ -26,6 +26,9 @@ STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analys
 ABOVE = "above_threshold"
 """Among the targets of ``explain``: every class that is above its threshold."""
 
+OF_CLASSES = ("predicted", "truth")
+"""Among the regions of ``aggregate``: the label maps whose labels are the model's classes."""
+
 
 class Part(BaseModel):
     """Base: unknown keys are refused."""
@@ -135,6 +138,52 @@ class Explain(Part):
     background: int = Field(default=0, ge=0, description="training cases that stand for a usual input")
 
 
+class LabelFile(Part):
+    """A label map from a file for each case."""
+
+    file: str = Field(description="a path in which {case} and {group} stand for the case's id and its patient's")
+    names: dict[int, str] | str | None = Field(default=None, description="value to name, or a JSON file of them")
+    of: str | None = Field(default=None, description="what the rows say that their regions are of")
+
+    @field_validator("file")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            value.format(case="", group="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"{value!r}: {{case}} and {{group}} are what can be filled in") from error
+        return value
+
+
+class Aggregate(Part):
+    """Region tables of all classes, case by case; the maps themselves are not kept."""
+
+    cases: str | list[str] = Field(default="test", description="parts: train, val, test, a source in 'also'")
+    most: int | None = Field(default=None, ge=1, description="of each part")
+    methods: list[str | dict[str, dict[str, Any] | None]] = Field(
+        default=["smoothgrad"], min_length=1
+    )
+    targets: Literal["all"] | list[Any] = "all"
+    regions: list[str | LabelFile] = Field(default=["predicted"], min_length=1)
+    join: dict[str, list[str]] = Field(default_factory=dict, description="regions made of others")
+    names: dict[int, str] | str | None = Field(default=None, description="of the labels of the cases' label maps")
+    measures: Literal["all", "signed"] = "all"
+    overlap: Literal["exact", "sum"] = Field(default="exact", description="of windows; 'sum' for comparison")
+    keep: list[str | int] = Field(default_factory=list, description="classes whose maps are kept")
+    wide: bool = Field(default=False, description="write Agg²Exp's wide CSV as well")
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts that the cases come from."""
+        return [self.cases] if isinstance(self.cases, str) else self.cases
+
+    @model_validator(mode="after")
+    def _fits(self) -> Aggregate:
+        if self.measures == "signed" and (self.keep or self.wide):
+            raise ValueError("'measures: signed' makes no maps and no mass; leave 'keep' and 'wide' out")
+        return self
+
+
 class Segment(Part):
     """A region that a segmentation model predicts in every case that is explained."""
 
@@ -203,6 +252,7 @@ class Work(Part):
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     regions: list[str] = Field(default_factory=list, description="regions of the cases over which evidence is summed")
+    aggregate: Aggregate | None = Field(default=None, description="region tables of all classes, without stored maps")
     analysis: list[str | dict[str, dict[str, Any] | None]] = Field(
         default_factory=list, description="questions put to the whole cohort"
     )
@@ -222,13 +272,31 @@ class Work(Part):
         if self.explain is not None and ABOVE in self.explain.targets and self.model.task != "classification":
             raise ValueError(f"the target {ABOVE!r} is for a classification, this model does {self.model.task}")
         if self.explain is None:
-            asked = {
-                "refine": self.refine, "analysis": self.analysis, "evaluate.metrics": self.evaluate.metrics,
-                "regions": self.regions, "segment": self.segment,
+            asked: dict[str, Any] = {
+                "refine": self.refine, "evaluate.metrics": self.evaluate.metrics, "regions": self.regions,
             }  # fmt: skip
+            if self.aggregate is None:
+                asked |= {"analysis": self.analysis, "segment": self.segment}
             for name, value in asked.items():
                 if value:
                     raise ValueError(f"'{name}' wants maps, and there is no 'explain' section; add one")
+        return self
+
+    @model_validator(mode="after")
+    def _aggregated(self) -> Work:
+        a, m = self.aggregate, self.model
+        if a is None:
+            return self
+        if m.task != "segmentation":
+            for name in OF_CLASSES:
+                if name in a.regions:
+                    raise ValueError(f"'aggregate.regions': {name!r} is for a segmentation, this model does {m.task}")
+        for key, given in (("targets", a.targets), ("keep", a.keep)):
+            for k in given if isinstance(given, list) else ():
+                if isinstance(k, str) and m.classes and k not in (*m.classes, "predicted") and not k.isdigit():
+                    raise ValueError(f"'aggregate.{key}': unknown class {k!r}; {nearest(k, m.classes)}")
+        if not self.leaves_model:
+            raise ValueError("'aggregate' wants a model, and 'cross_validation.final: none' leaves none; take one out")
         return self
 
     @model_validator(mode="after")
@@ -388,7 +456,8 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
     parts: dict[str, type[BaseModel]] = {
         "data": Data, "also": Data, "model": Model, "train": Train, "segment": Segment, "explain": Explain,
-        "evaluate": Evaluate, "search": Search, "range": Range, "cross_validation": CrossValidation,
+        "aggregate": Aggregate, "evaluate": Evaluate, "search": Search, "range": Range,
+        "cross_validation": CrossValidation,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:

@@ -128,8 +128,8 @@ def do_stage(context: Context, stage: str, *, again: bool = False) -> bool:
 
 def _wanted(work: Work, stage: str) -> bool:
     """Whether the recipe asks anything of a stage."""
-    asked = {"refine": work.refine, "aggregate": work.regions, "analyse": work.analysis}
-    if stage in ("explain", "refine", "evaluate", "aggregate", "analyse") and work.explain is None:
+    asked = {"refine": work.refine, "aggregate": work.regions or work.aggregate, "analyse": work.analysis}
+    if stage in ("explain", "refine", "evaluate") and work.explain is None:
         return False
     return bool(asked.get(stage, True))
 
@@ -181,10 +181,19 @@ def check_names(recipe: Recipe) -> None:
     for place, work in enumerate(recipe.tasks):
         for method in work.explain.methods if work.explain else ():
             as_explainer(method)
+        summed = [as_explainer(m).name for m in work.aggregate.methods] if work.aggregate else []
+        for name in summed:
+            if summed.count(name) > 1:
+                raise UsageError(f"task {work.name!r}, aggregate.methods: {name!r} twice; rows could not be told apart")
         check_refiners(work)
         earlier = [w.name for w in recipe.tasks[:place]]
         for asked in work.analysis:
-            for name in as_analysis(asked).models:
+            analysis = as_analysis(asked)
+            if analysis.needs_maps and work.explain is None:
+                raise UsageError(
+                    f"task {work.name!r}, analysis {analysis.name!r} wants maps, and there is no 'explain' section"
+                )
+            for name in analysis.models:
                 if name not in earlier:
                     near = nearest(name, earlier)
                     raise UsageError(f"task {work.name!r}, analysis: {name!r} is no earlier task; {near}")

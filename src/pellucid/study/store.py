@@ -14,7 +14,9 @@
     scores.parquet      task, case, group, method, target_index, target, metric, value, reason
     comparison.parquet  task, metric, method, mean, low, high, n, rank …
     details, ranking, aggregated, pareto, agreement, strata, explained, detector …: docs/reference-run-folder.md
-    regions.parquet     task, case, method, target_index, target, region, measure, value
+    regions.parquet     task, case, method, target_index, target, region, measure, value; of
+    aggregate_costs.parquet  task, case, method, forwards, backwards, seconds, peak_bytes
+    aggregate/TASK/     wide.csv, the table with Agg²Exp's columns, where it is asked for
     costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes, evaluations,
                         dense_evaluations
     folds, fold_predictions, fold_summary.parquet  of a cross-validation, beside cross_validation/TASK/results.json
@@ -57,7 +59,8 @@ from pellucid.study.refinement import packed, unpacked
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
-    "verdicts", "scores", "comparison", "regions", "costs", "outcomes", "findings", "details", "ranking",
+    "verdicts", "scores", "comparison", "regions", "aggregate_costs", "costs", "outcomes", "findings", "details",
+    "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
     "refined", "ensemble_weights", "outliers", "outlier_tests", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance", "folds", "fold_predictions", "fold_summary",

@@ -37,6 +37,7 @@ class Outliers(Analysis):
     """
 
     name = "outliers"
+    needs_maps = False
     train: str | None = None
     method: str | None = None
     of: str | None = None

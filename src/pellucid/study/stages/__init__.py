@@ -25,6 +25,6 @@ MAKES: dict[str, tuple[str, ...]] = {
     ),
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
-    "aggregate": ("regions",),
+    "aggregate": ("regions", "aggregate_costs"),
     "analyse": ("segmentation_quality",),
 }

@@ -8,7 +8,5 @@ from pellucid.study.context import Context
 
 def run(context: Context) -> None:
     """The stage: one analysis after the other, each writes its own tables."""
-    if context.work.explain is None:
-        return
     for asked in context.work.analysis:
         as_analysis(asked).run(context)
