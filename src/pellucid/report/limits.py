@@ -24,6 +24,7 @@ def limits(run: Run) -> list[str]:
             "change in its output answers the hole, not the missing evidence; the choice of the fill matters."
         )
     found += _approximate(run)
+    found += _half(run)
     if "sanity" in questions or any("sane" in set(run.table("verdicts", t).get("check", [])) for t in run.tasks):
         found.append(
             "The check with scrambled weights compares the ranks of magnitudes. Methods that multiply by the picture "
@@ -90,6 +91,24 @@ def _approximate(run: Run) -> list[str]:
                 f"{task}: {name} filled {asked} windows a map where dense occlusion would fill "
                 f"{dense} (means). It is an approximation: effects that cancel inside a coarse window can be missed."
             )
+    return found
+
+
+def _half(run: Run) -> list[str]:
+    """What half precision changed in the one case that was also run in float32."""
+    found = []
+    for task in run.tasks:
+        for row in run.table("precision", task).to_dict("records"):
+            text = (
+                f"{task}: the model ran in {row['precision']}. On one case, {row['case']}, its output was "
+                f"{row['relative_error']:.2g} of its size away from that in float32"
+            )
+            if row["agreement"] == row["agreement"]:
+                segments = run.recipe(task)["model"]["task"] == "segmentation"
+                same = f"{100 * row['agreement']:.4g} % of the voxels had" if segments else "the predicted class was"
+                other = "the same" if segments or row["agreement"] else "another"
+                text += f", and {same} {other}{' label' if segments else ''}"
+            found.append(text + "; other cases were not compared.")
     return found
 
 

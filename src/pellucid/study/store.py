@@ -19,6 +19,7 @@
     aggregate/TASK/     wide.csv, the table with Agg²Exp's columns, where it is asked for
     costs.parquet       task, case, method, target_index, forwards, backwards, seconds, peak_bytes, evaluations,
                         dense_evaluations
+    precision.parquet   task, case, precision, relative_error, agreement: half precision beside float32
     folds, fold_predictions, fold_summary.parquet  of a cross-validation, beside cross_validation/TASK/results.json
     model/TASK/         weights.safetensors, model.json
     splits/TASK.json    ids of train, val, test
@@ -59,8 +60,8 @@ from pellucid.study.refinement import packed, unpacked
 FORMAT = 1
 TABLES = (
     "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
-    "verdicts", "scores", "comparison", "regions", "aggregate_costs", "costs", "outcomes", "findings", "details",
-    "ranking",
+    "verdicts", "scores", "comparison", "regions", "aggregate_costs", "costs", "precision", "outcomes", "findings",
+    "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
     "refined", "ensemble_weights", "outliers", "outlier_tests", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance", "folds", "fold_predictions", "fold_summary",

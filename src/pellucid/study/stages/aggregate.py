@@ -13,6 +13,7 @@ from pellucid.core.case import Case
 from pellucid.core.refiner import is_masked
 from pellucid.study.aggregation import Aggregation
 from pellucid.study.context import Context
+from pellucid.study.precision import check_precision
 
 
 def run(context: Context) -> None:
@@ -39,6 +40,7 @@ def run(context: Context) -> None:
     context.run.merge("regions", context.task)
     if asked is not None:
         asked.finish()
+        check_precision(context, next(iter(fresh.values())))
 
 
 def _of_stored(context: Context, case_id: str, names: Sequence[str]) -> pd.DataFrame:

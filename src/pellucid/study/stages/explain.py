@@ -16,6 +16,7 @@ from pellucid.engine.engine import same_shapes
 from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
 from pellucid.study.context import Context
+from pellucid.study.precision import check_precision
 from pellucid.study.segment import segmented
 from pellucid.study.stages.targets import asked, outcomes
 
@@ -56,6 +57,8 @@ def run(context: Context) -> None:
     ready = set(context.run.cases(context.task))
     said = outcomes(context, [c for c in chosen(context) if c.id in ready])
     context.run.put_table("outcomes", context.task, said)
+    for case in [c for c in chosen(context) if c.id in ready][:1]:
+        check_precision(context, case)
 
 
 def chosen(context: Context) -> list[Case]:
