@@ -30,7 +30,8 @@ def gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, Any]]:
     ids = run.cases(task)
     if not ids:
         return []
-    methods, targets = max(1, len(order)), max(1, min(2, len(run.recipe(task)["explain"]["targets"])))
+    asked = run.recipe(task)["explain"] or {"targets": ()}  # maps of an aggregation are there without it
+    methods, targets = max(1, len(order)), max(1, min(2, len(asked["targets"])))
     most = min(MOST, max(LEAST, TILES // (len(run.tasks) * methods * targets)))
     return [_case(run, task, i, order) for i in pick(run, task, ids, most)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from pellucid.report.aggregated import aggregated_panels
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
 from pellucid.report.compared import by_question
@@ -25,6 +26,7 @@ from pellucid.report.limits import limits
 from pellucid.report.mask_quality import mask_quality_panel
 from pellucid.report.masked import masked_gallery
 from pellucid.report.numbers import interval, is_number, number
+from pellucid.report.outliers import outlier_panels
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
 from pellucid.report.readers import readers_panel
 from pellucid.report.reading import reading
@@ -96,9 +98,10 @@ def _task(run: Run, task: str) -> dict[str, Any]:
     order = [j.method for j in judged] or [_name(m) for m in (recipe["explain"] or {}).get("methods", ())]
     head, rows = data_rows(run, task)
     found = findings(run, task, order)
+    anchor, shown = "t-" + re.sub(r"[^a-zA-Z0-9]+", "-", task), gallery(run, task, order)
     return {
         "name": task,
-        "anchor": "t-" + re.sub(r"[^a-zA-Z0-9]+", "-", task),
+        "anchor": anchor,
         "title": recipe.get("title") or task,
         "question": recipe.get("question", ""),
         "asked": _asked(recipe),
@@ -119,7 +122,9 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),
         "scatter": scatter_panel(run, task),
-        "gallery": gallery(run, task, order),
+        "aggregated": aggregated_panels(run, task),
+        "outliers": outlier_panels(run, task, {c["id"]: f"{anchor}-case-{k}" for k, c in enumerate(shown, 1)}),
+        "gallery": shown,
         "masked": masked_gallery(run, task, order),
         "ensembles": ensemble_gallery(run, task),
         "weights": weight_panels(run, task),
