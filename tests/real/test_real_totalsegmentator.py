@@ -67,3 +67,19 @@ def test_at_15_mm_and_a_landmark_back_on_the_scan(root, tmp_path):
     np.testing.assert_allclose(back.affine, scan.affine, atol=1e-5)
     there = torch.from_numpy(back.get_fdata() > 0.5)
     assert torch.equal(there, stored.truth == 4)
+
+
+def test_a_dicom_series_with_a_label_map_in_a_table(shared_data, tmp_path):
+    """A line of a manifest may name a folder with a series; its labels are in a NIfTI file, stored otherwise."""
+    (tmp_path / "s").symlink_to(shared_data / "ct_totalsegmentator")
+    (tmp_path / "cases.csv").write_text("ct,organs\ns/example_ct_dicom,s/example_seg_dicom.nii.gz\n")
+    (case,) = load_dataset(
+        "manifest", tmp_path, csv="cases.csv", inputs={"ct": "ct"}, truth_mask="organs", orientation="RAS", spacing=4.0,
+        window=(-160, 240),
+    )  # fmt: skip
+    assert case.spacing == pytest.approx((4.0, 4.0, 4.0))
+    hu = case.inputs["ct"][0] * 400 - 160
+    assert 60 < float(hu[case.truth == 5].mean()) < 130, "liver"
+    assert float(hu[case.truth == 52].mean()) > 150, "aorta, full of contrast"
+    assert case.meta["window"] == pytest.approx(((-110 + 160) / 400, (189 + 160) / 400))
+    assert case.geometry.restored(case.truth.numpy()).shape == (512, 512, 20)
