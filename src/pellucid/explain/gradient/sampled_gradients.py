@@ -28,8 +28,7 @@ class SampledGradients(Explainer):
     taken whole. Notes: ``drawn``, how many there were.
 
     Budget: 1 forward, and for each target 1 forward and ``samples`` backwards. The gradients of one target and case
-    are in memory together, twice: ``2 · samples`` maps; with windows once, and a mask for each voxel. Source:
-    chrabaszcz2025aggregated.
+    are in memory together, a little more than ``2 · samples`` maps. Source: chrabaszcz2025aggregated.
 
     Attributes:
         samples: voxels, or groups of them.
