@@ -75,11 +75,11 @@ def test_a_dicom_series_with_a_label_map_in_a_table(shared_data, tmp_path):
     (tmp_path / "cases.csv").write_text("ct,organs\ns/example_ct_dicom,s/example_seg_dicom.nii.gz\n")
     (case,) = load_dataset(
         "manifest", tmp_path, csv="cases.csv", inputs={"ct": "ct"}, truth_mask="organs", orientation="RAS", spacing=4.0,
-        window=(-160, 240),
+        window=(-200, 600),
     )  # fmt: skip
     assert case.spacing == pytest.approx((4.0, 4.0, 4.0))
-    hu = case.inputs["ct"][0] * 400 - 160
+    hu = case.inputs["ct"][0] * 800 - 200
     assert 60 < float(hu[case.truth == 5].mean()) < 130, "liver"
     assert float(hu[case.truth == 52].mean()) > 150, "aorta, full of contrast"
-    assert case.meta["window"] == pytest.approx(((-110 + 160) / 400, (189 + 160) / 400))
+    assert case.meta["window"] == pytest.approx(((-110 + 200) / 800, (189 + 200) / 800))
     assert case.geometry.restored(case.truth.numpy()).shape == (512, 512, 20)
