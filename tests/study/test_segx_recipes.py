@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -140,20 +142,39 @@ def make_rare(root: Path, finding: str) -> None:
         (root / name).write_text(json.dumps(entries), encoding="utf-8")
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Done]) -> Done:
+    """The run of a recipe, made by the first worker that asks for it; the others read its folder."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"segx-{name}"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        told = folder / "told.json"
+        if not told.is_file():
+            found = make(folder)
+            told.write_text(json.dumps([found.recipe.model_dump(mode="json"), found.corrupt, found.given]))
+            return found
+        recipe, corrupt, given = json.loads(told.read_text())
+    return Done(Run(folder / "run"), Recipe.model_validate(recipe), corrupt, given)
+
+
 @pytest.fixture(scope="module")
 def chest(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("chest")
-    root = make_chestxdet10(folder / "data", n=80, size=32, findings=FINDINGS, lung_masks=False, corrupt=1)
-    make_rare(root, "Pneumothorax")
-    recipe = small("segx-chestxdet10", root, 2)
-    return done(recipe, folder / "run", "00000054_000", report=lambda r: build_report(r.folder))
+    def make(folder: Path) -> Done:
+        root = make_chestxdet10(folder / "data", n=80, size=32, findings=FINDINGS, lung_masks=False, corrupt=1)
+        make_rare(root, "Pneumothorax")
+        recipe = small("segx-chestxdet10", root, 2)
+        return done(recipe, folder / "run", "00000054_000", report=lambda r: build_report(r.folder))
+
+    return once(tmp_path_factory, "chest", make)
 
 
 @pytest.fixture(scope="module")
 def ham(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("ham")
-    root = make_ham10000(folder / "data", n=80, size=(24, 32), corrupt=1)
-    return done(small("segx-ham10000", root, 2), folder / "run", "ISIC_0024385")
+    def make(folder: Path) -> Done:
+        root = make_ham10000(folder / "data", n=80, size=(24, 32), corrupt=1)
+        return done(small("segx-ham10000", root, 2), folder / "run", "ISIC_0024385")
+
+    return once(tmp_path_factory, "ham", make)
 
 
 @pytest.fixture(params=["chest", "ham"])
