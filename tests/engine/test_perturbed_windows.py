@@ -145,3 +145,11 @@ def test_what_is_kept_goes_with_its_objective() -> None:
     del problem
     gc.collect()
     assert len(engine._clean) == 0
+
+
+def test_a_method_that_takes_over_the_clean_pass_is_charged_its_windows() -> None:
+    problem = Problem(Engine(predictor(2, overlap=0.0)), [case(12, 12)], [RegionScore(1)])
+    problem.bind()
+    problem.next_method()
+    _ = problem.scores
+    assert problem.borrowed(0).forwards == 4

@@ -514,6 +514,11 @@ class Engine:
         """Whether these inputs go through the model in windows."""
         return self.plan(shape_of(inputs)) is not None
 
+    def forwards_of(self, inputs: dict[str, Tensor]) -> int:
+        """How many forwards one case takes: its windows, or one."""
+        plan = self.plan(shape_of(inputs))
+        return 1 if plan is None else plan.count
+
     def refuse_windows(self, shape: Hashable) -> None:
         """Raise UsageError where what is asked for lies inside the network and inputs go through it in windows."""
         if self.plan(shape) is not None:

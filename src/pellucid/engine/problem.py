@@ -103,7 +103,8 @@ class Problem:
             self.learn(self.engine.scores(self.clean, self.objective))
         elif self._scores_turn != self._turn:
             self._scores_turn = self._turn
-            self._borrow({b: Cost(forwards=1) for b in range(len(self))})
+            forwards = self.engine.forwards_of(self.inputs)
+            self._borrow({b: Cost(forwards=forwards) for b in range(len(self))})
         assert self._scores is not None
         return self._scores
 

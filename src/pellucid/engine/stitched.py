@@ -79,7 +79,7 @@ def scores(engine: Engine, plan: Plan, stream: Stream, objective: Objective) -> 
             if logits is None:
                 found.append(_sums(engine, plan, stream, objective, volumes, owner, clean))
             else:
-                found.append(_weighted(engine, objective, logits, owner))
+                found.append(_weighted(engine, [clean.seeds_of(objective, int(b)) for b in owner], logits))
             continue
         if logits is None:
             known = _from_clean(engine, plan, stream, volumes, owner, clean)
@@ -134,13 +134,16 @@ def part(plan: Plan, seeds: BoundSeeds, window: Window, logits: Tensor) -> Tenso
     return out
 
 
-def _weighted(engine: Engine, objective: Objective, logits: Tensor, owner: Tensor) -> Tensor:
+def _weighted(engine: Engine, seeds: list[BoundSeeds], logits: Tensor) -> Tensor:
     """Linear targets of stitched logits, ``(G, T)``."""
-    rows = [
-        [(row[t.index] * t.weight).double().sum() for t in objective.bound[int(b)] or []]
-        for row, b in zip(logits, owner)
-    ]
-    return torch.stack([torch.stack(row) for row in rows]).to(engine.device, engine.dtype)
+    every = (slice(None),) * (logits.ndim - 2)
+    rows = []
+    for row, own in zip(logits, seeds):
+        parts = [
+            (row[own.channel(t)] * own.weight(t, every).to(row.device)).double().sum() for t in range(len(own.bound))
+        ]
+        rows.append(torch.stack(parts))
+    return torch.stack(rows).to(engine.device, engine.dtype)
 
 
 def _sums(
