@@ -14,33 +14,15 @@ from pellucid.engine.windows import Plan
 from pellucid.errors import InputError, UsageError
 from pellucid.explain.gradient.integrated_gradients import quadrature
 from reference import region_tables as literal
+from small_unet import SmallUNet
 
 CLASSES = ["background", "heart", "right lung", "left lung", "never"]
 SHAPE = (11, 9, 8)
 WINDOWS = pc.windows((8, 6, 6), overlap=0.25)
 
 
-class SmallUNet(nn.Module):
-    """One step down and up, a skip, smooth units; its last class is never predicted."""
-
-    def __init__(self, classes: int = len(CLASSES), seed: int = 0) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.down = nn.Conv3d(1, 4, 3, padding=1)
-        self.deep = nn.Conv3d(4, 6, 3, padding=1)
-        self.out = nn.Conv3d(10, classes, 1)
-        nn.init.zeros_(self.out.bias)
-        with torch.no_grad():
-            self.out.bias[-1] = -50.0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        a = torch.tanh(self.down(2 * x - 1))
-        b = nn.functional.interpolate(torch.tanh(self.deep(nn.functional.avg_pool3d(a, 2))), scale_factor=2)
-        return self.out(torch.cat([a, b], 1)) * 3
-
-
 def predictor(windows=WINDOWS, classes=CLASSES, net=None):
-    net = (net or SmallUNet(len(classes))).eval()
+    net = (net or SmallUNet(len(classes), never=True)).eval()
     return pc.Predictor(net, inputs=["ct"], task="segmentation", classes=classes, windows=windows)
 
 
