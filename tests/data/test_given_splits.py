@@ -116,6 +116,17 @@ def test_the_published_test_list_is_kept_and_its_patients_are_not_trained_on(tmp
     assert again.notes == ()
 
 
+def test_a_published_validation_list_is_kept_too():
+    lists = [("a", "train"), ("b", "train"), ("c", "val"), ("b", "val"), ("d", "test"), ("a", "test"), ("e", "train")]
+    parts = official_split([case(i, group=g, part=p) for i, (g, p) in enumerate(lists)], (0.0, 1.0, 0.0))
+    assert [[c.id for c in side] for side in parts] == [["c6"], ["c2", "c3"], ["c4", "c5"]]
+    assert sorted(c.id for c in parts.left_out) == ["c0", "c1"]
+    assert parts.notes == (
+        "1 of 5 cases are left out: their patients are in the published test list, too",
+        "1 training cases are left out: their patients are in the validation list, too",
+    )
+
+
 def test_no_test_list_and_no_fractions():
     with pytest.raises(InputError, match="no case is in a published test list"):
         official_split(cohort(8))

@@ -166,6 +166,8 @@ def test_the_cache_is_read_and_follows_files_and_options(root, tmp_path, monkeyp
     files = sorted(cache.iterdir())
     assert [f.name.split("-")[0] for f in files] == ["s0000", "s0001"]
     assert not [f for f in files if f.name.startswith(".")]
+    load(root, cache="kept")
+    assert sorted(f.name for f in (root / "kept").iterdir()) == [f.name for f in files]
     plain = load(root)
     from pellucid.data.ct_volume import Preparation
 

@@ -70,7 +70,7 @@ def load_totalsegmentator(
         hu: the window that becomes [0, 1], what is beyond it clipped; None keeps HU.
         spacing: millimetres, one number or three: scans linearly, masks by nearest neighbour; None keeps the grid.
         nan: what stands in for NaN and infinite values, in HU; a scan that has any fails if None.
-        cache: a folder where each prepared case is kept in a file, which a second start reads.
+        cache: a folder, seen from ``root``, where each prepared case is kept in a file, which a second start reads.
 
     Raises:
         InputError: another layout, a structure that no scan has, an id that occurs twice or is not there, or no case
@@ -88,7 +88,7 @@ def load_totalsegmentator(
     kept = None
     if cache is not None:
         options = how.describe() | {"classes": [[k, *v] for k, v in chosen.items()], "resample": resample_masks}
-        kept = VolumeCache(folder=Path(cache), options=options)
+        kept = VolumeCache(folder=table.root / cache, options=options)
     found: list[dict[str, Any]] = []
 
     columns = (TextColumn("totalsegmentator"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
