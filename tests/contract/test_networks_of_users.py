@@ -30,7 +30,7 @@ CHEAP: dict[str, dict[str, object]] = {
     "expected_gradients": {"n_steps": 8},
     "gradient_shap": {"samples": 2},
     "smoothgrad": {"samples": 2},
-    "sampled_gradients": {"samples": 4},
+    "sampled_gradients": {"samples": 2},
     "vargrad": {"samples": 2},
 }
 

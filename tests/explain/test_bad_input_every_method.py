@@ -14,7 +14,7 @@ from contract.families import FAMILIES, METHODS, explain
 from pellucid.core.case import Case
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.predictor import Predictor
-from pellucid.core.target import ClassScore
+from pellucid.core.target import ClassScore, RegionScore
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError
 from pellucid.explain.make import as_explainer
 
@@ -68,21 +68,24 @@ def test_a_scripted_module_is_explained_as_the_plain_one_or_refused(method: str)
     plain = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
     ).eval()
+    task, target = "classification", ClassScore(0)
+    if task not in EXPLAINERS[method].tasks:
+        plain, task, target = plain[:2].append(nn.Conv2d(4, 3, 1)).eval(), "segmentation", RegionScore(0, region="image")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted = torch.jit.script(plain)
     cases = FAMILIES["picture"].cases(1)
-    ours, theirs = (Predictor(m, inputs=["x"], task="classification", classes=list("abc")) for m in (plain, scripted))
+    ours, theirs = (Predictor(m, inputs=["x"], task=task, classes=list("abc")) for m in (plain, scripted))
     needs = EXPLAINERS[method].needs
     if {"layer", "linear_head"} & set(needs):
-        one_sentence(lambda: explain(method, theirs, cases, [ClassScore(0)]), UsageError, "scripted or traced .*plain nn.Module")
+        one_sentence(lambda: explain(method, theirs, cases, [target]), UsageError, "scripted or traced .*plain nn.Module")
         return
     if {"attention", "several_inputs"} & set(needs):
-        one_sentence(lambda: explain(method, theirs, cases, [ClassScore(0)]), UsageError, "attention|several inputs")
+        one_sentence(lambda: explain(method, theirs, cases, [target]), UsageError, "attention|several inputs")
         return
-    ((a,),) = explain(method, ours, cases, [ClassScore(0)])
+    ((a,),) = explain(method, ours, cases, [target])
     try:
-        ((b,),) = explain(method, theirs, cases, [ClassScore(0)])
+        ((b,),) = explain(method, theirs, cases, [target])
     except UsageError as error:
         assert "scripted or traced (torch.jit)" in str(error)  # noqa: PT017
         assert "gradient" in needs

@@ -31,6 +31,7 @@ OFFERS = {"gradient", "layer", "several_inputs"}
 REAL = [
     m for m in METHODS
     if EXPLAINERS[m].family != "control" and EXPLAINERS[m].targeted and set(EXPLAINERS[m].needs) <= OFFERS
+    and "regression" in EXPLAINERS[m].tasks
 ]  # fmt: skip
 
 
