@@ -11,6 +11,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,7 +174,79 @@ def _verb(stage: str, text: str) -> None:
 
 
 _verb("evaluate", "Judge the maps of a run again, and print how the methods compare.")
-_verb("aggregate", "Sum the evidence of a run over regions again.")
+
+
+@app.command()
+@guarded
+def aggregate(
+    source: Annotated[Path, typer.Argument(help="A run folder, a region table (.parquet, .csv), or a YAML file.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Another run folder or table: draw what changes from it to this one.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="A column of two values, as sex: draw what changes.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder of the figures; of a YAML file, the run folder.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--classes", help="With plots of their own; commas between; all by default.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(help="Also draw the bars of one case or patient.")] = None,
+    task: Annotated[str | None, typer.Option(help="One task; all by default.")] = None,
+    method: Annotated[str | None, typer.Option(help="One method; all by default.")] = None,
+    regions: Annotated[str | None, typer.Option(help="The label map: predicted, truth, or another's name.")] = None,
+    graph: Annotated[str, typer.Option(help="Arrows: the top sources of each class, or a mass of 0.35.")] = "top",
+    system: Annotated[
+        list[str] | None, typer.Option("--system", help="CLASS=SYSTEM of the body, for colours; several times.")
+    ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Also write wide.csv, with the columns of Agg²Exp.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Make the region table of the run again first.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw where the evidence of a cohort lies; the region tables are made first where there are none."""
+    from pellucid.readers.plan import names_of
+    from pellucid.report.cohort_run import draw_cohorts
+
+    if graph not in ("top", "mass"):
+        raise UsageError(f"--graph {graph}: there are top and mass")
+    pairs = [s.partition("=") for s in system or ()]
+    if any(not (name and equals and value) for name, equals, value in pairs):
+        raise UsageError("--system takes CLASS=SYSTEM, as in nodule=respiratory")
+    recipe = source.suffix.lower() in (".yaml", ".yml")
+    folder, status, found = source, 0, {}
+    if recipe or (source.is_dir() and (again or not (source / "regions.parquet").is_file())):
+        given, folder = _source(source, out if recipe else None)
+        try:
+            _run(given, folder, False, False, ("aggregate",), quiet, False)
+        except typer.Exit as stopped:
+            status = stopped.exit_code
+        if as_json:
+            from pellucid.study.store import Run
+            from pellucid.study.summary import summary
+
+            found = summary(Run(folder))
+        if not (folder / "regions.parquet").is_file():
+            STDERR.print("no region table: the recipe asks for no regions", highlight=False)
+            if as_json:
+                print(json.dumps(found, indent=1, allow_nan=False))
+            raise typer.Exit(status)
+    with STDERR.status("cohort", spinner="line") if STDERR.is_terminal and not quiet else nullcontext() as shown:
+        drawn = draw_cohorts(
+            folder, out=None if recipe else out, against=against, by=by, task=task, method=method, of=regions,
+            classes=names_of(classes or ()), patient=patient, rule=graph, wide=wide,  # type: ignore[arg-type]
+            systems={name: value for name, _, value in pairs},
+            progress=lambda part: shown.update(_escape(part)) if shown is not None else None,
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps(found | drawn.as_dict(), indent=1, allow_nan=False))
+    for name, made in drawn.done.items():
+        for note in made.notes:
+            STDERR.print(f"[yellow]{_escape(name)}:[/] {_escape(note)}", highlight=False, soft_wrap=True)
+        STDERR.print(f"cohort: {made.folder} ({len(made.files)} files)", highlight=False, soft_wrap=True)
+    for name, why in drawn.failed.items():
+        STDERR.print(f"[yellow]failed:[/] {_escape(name)}: {_escape(why)}", highlight=False, soft_wrap=True)
+    if status or drawn.failed:
+        raise typer.Exit(status or 1)
 
 
 @app.command()

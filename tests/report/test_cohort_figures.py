@@ -161,7 +161,7 @@ def test_the_same_table_gives_the_same_files(written, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are made, but neither drawn nor written, which is what takes the time."""
-    monkeypatch.setattr("pellucid.report.cohort.write_figure", lambda figure, base: [base.with_suffix(".figure")])
+    monkeypatch.setattr("pellucid.report.cohort.write_figure", lambda figure, base, **_: [base.with_suffix(".figure")])
 
 
 def test_all_classes_by_default(tmp_path, undrawn):

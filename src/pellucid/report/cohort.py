@@ -54,7 +54,7 @@ class Written:
         """A table, and the figure that shows it, under one name."""
         base = self.folder / name
         if figure is not None:
-            self.files += write_figure(figure, base)
+            self.files += write_figure(figure, base, colours=None)  # a palette would tint pale cells
         path = base.with_name(f"{base.name}.csv")
         with atomic(path) as temporary:
             frame.to_csv(temporary, index=False)
@@ -92,6 +92,7 @@ def write_cohort(
     for name in classes:
         if name not in values.targets:
             raise unknown("class", name, values.targets)
+    shown = [] if patient is None else _cases_of(values, patient)
     done = Written(folder)
     progress("matrix")
     means = matrix(values, seed=seed)
@@ -127,8 +128,7 @@ def write_cohort(
         if numbers is not None:
             hidden = _left_out(masses, target)
             done.put(f"boxes/{names[target]}", numbers, box_plots(numbers, left_out=hidden, systems=systems))
-    if patient is not None:
-        _patient(done, values, patient, classes or front, masses, systems, progress)
+    _patient(done, values, shown, classes or front, masses, systems, progress)
     if wide:
         done.put("wide", to_wide(table))
     done.facts = _facts(values, masses, tree, overlap)
@@ -161,12 +161,9 @@ def write_change(
 
 
 def _patient(
-    done: Written, values: Cube, patient: str, classes: Iterable[str], masses: pd.DataFrame,
+    done: Written, values: Cube, cases: Sequence[str], classes: Iterable[str], masses: pd.DataFrame,
     systems: Mapping[str, str] | None, progress: Callable[[str], None],
 ) -> None:  # fmt: skip
-    cases = [c for c, g in zip(values.cases, values.groups) if patient in (c, values.patients[g])]
-    if not cases:
-        raise UsageError(f"no case or patient {patient!r} in the region table; --patient takes the name of either")
     names, files = _file_names(values.targets), _file_names(values.cases)
     for case in cases:
         for target in classes:
@@ -175,6 +172,13 @@ def _patient(
             if numbers is not None:
                 done.put(f"patient/{files[case]}-{names[target]}", numbers,
                          case_bars(numbers, left_out=_left_out(masses, target), systems=systems))  # fmt: skip
+
+
+def _cases_of(values: Cube, patient: str) -> list[str]:
+    cases = [c for c, g in zip(values.cases, values.groups) if patient in (c, values.patients[g])]
+    if not cases:
+        raise UsageError(f"no case or patient {patient!r} in the region table; give the name of either")
+    return cases
 
 
 def _try(done: Written, make: Callable[[], Any]) -> Any:

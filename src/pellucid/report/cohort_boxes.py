@@ -92,7 +92,7 @@ def pair_histograms(numbers: pd.DataFrame, *, measure: str = "mass") -> Figure:
         margin = 0.55 + width_of([line for c in classes for line in _folded(shown(c)).split("\n")] + ["evidence for"],
                                  size=8.8)  # fmt: skip
         each, tall = 1.55, 1.05
-        width, height = margin + each * k + 0.15, 0.45 + tall * k + 0.5
+        width, height = max(5.0, margin + each * k + 0.15), 0.45 + tall * k + 0.5
         figure = canvas(width, height, layout="none")
         grid = figure.subplots(k, k, sharex=True, sharey=True, squeeze=False, gridspec_kw={
             "left": margin / width, "right": 1 - 0.15 / width, "top": 1 - 0.45 / height, "bottom": 0.5 / height,

@@ -12,8 +12,6 @@ from pellucid.aggregate.tables import load_region_table
 from pellucid.errors import InputError, UsageError
 from pellucid.study.store import Run
 
-FACTS = ("case", "group")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -85,4 +83,6 @@ def _with_facts(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     if data.duplicated(["task", "case"]).any():
         raise InputError(f"{run.folder}: the table 'data' has a case twice; make the run's stage 'data' again")
     facts = data[["task", "case", *[c for c in data.columns if c not in table.columns]]]
+    short = {c: c.removeprefix("meta_") for c in facts.columns if c.startswith("meta_")}
+    facts = facts.rename(columns={c: s for c, s in short.items() if s not in facts and s not in table})
     return table.merge(facts.astype({"case": str}), on=["task", "case"], how="left", validate="many_to_one")

@@ -87,11 +87,11 @@ def data_uri(figure: Figure, *, colours: int | None = 255) -> str:
     return "data:image/png;base64," + base64.b64encode(png(figure, colours=colours)).decode("ascii")
 
 
-def write_figure(figure: Figure, base: Path) -> list[Path]:
-    """Write ``base.png`` and ``base.svg``; from the same figure, the same files."""
+def write_figure(figure: Figure, base: Path, *, colours: int | None = 255) -> list[Path]:
+    """Write ``base.png`` and ``base.svg``; from the same figure, the same files. ``colours``: see :func:`png`."""
     paths = [base.with_name(f"{base.name}.{ending}") for ending in ("png", "svg")]
     with atomic(paths[0]) as temporary:
-        temporary.write_bytes(png(figure))
+        temporary.write_bytes(png(figure, colours=colours))
     with atomic(paths[1]) as temporary, mpl.rc_context({**RC, **STILL}):
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     return paths
