@@ -58,7 +58,7 @@ def test_a_link_leads_to_the_odd_cases_maps(page):
 
 
 def test_class_table_is_the_mean_over_cases(run, table):
-    (card,) = aggregated_panels(run, "volume")
+    (card,) = aggregated_panels(run, "volume", {})
     row = next(r for r in card["table"]["rows"] if r["name"] == "heart")
     texts = [c["text"] for c in row["cells"]]
 
@@ -79,7 +79,7 @@ def test_class_table_is_the_mean_over_cases(run, table):
 
 
 def test_sentences_say_what_was_measured(run, table):
-    (card,) = aggregated_panels(run, "volume")
+    (card,) = aggregated_panels(run, "volume", {})
     said = " ".join(card["points"])
     assert "Never predicted, and so without numbers there: left lung in 1 of 24." in said
     assert "which fills 55 % of the volume" in said
@@ -91,7 +91,7 @@ def test_sentences_say_what_was_measured(run, table):
 
 
 def test_folds_are_context_graph_and_tree(run):
-    (card,) = aggregated_panels(run, "volume")
+    (card,) = aggregated_panels(run, "volume", {})
     assert [f["title"] for f in card["folds"]] == ["Context share", "Importance graph", "Classes that the model sees together"]
     assert all(f["picture"]["uri"].startswith("data:image/png") for f in card["folds"])
     assert "cophenetic correlation 0." in card["folds"][2]["line"]
@@ -116,10 +116,35 @@ def unfolded(monkeypatch):
         monkeypatch.setattr(f"pellucid.report.aggregated.{name}", lambda *_: [])
 
 
+def test_the_verdict_on_the_method_stands_before_its_numbers(run):
+    (judged,) = aggregated_panels(run, "volume", {"smoothgrad": "do not rely on"})
+    assert judged["points"][0] == "Verdict on the maps of smoothgrad: do not rely on. The table is as good as its maps."
+    (card,) = aggregated_panels(run, "volume", {"saliency": "trust"})
+    assert card["points"][0].startswith("The maps of smoothgrad were not judged in this run")
+
+
+def test_a_run_that_explains_nothing_but_sums_in_windows(tmp_path, table, monkeypatch, unfolded):
+    monkeypatch.setattr("pellucid.report.html.gallery", lambda *_: [])
+    run = aggregate(build(tmp_path / "run", "volume", bare=True), table=table)
+    info = run.info["recipe"]
+    info["tasks"][0] |= {
+        "explain": None, "aggregate": {"cases": ["test"], "methods": [{"smoothgrad": {"samples": 4}}], "targets": "all",
+                                       "regions": ["predicted", {"file": "x.nii.gz", "of": "radiologist"}]},
+    }  # fmt: skip
+    info["tasks"][0]["model"]["windows"] = {"roi": [8, 8, 4], "overlap": 0.5}
+    run.update(recipe=info)
+    page = Page(build_report(run.folder).read_text())
+    assert "No map was judged in this run: the recipe has no section “explain”." in page.words
+    assert "24 cases summed over regions." in page.words
+    assert "8 × 8 × 4 voxels, overlapping by 50 %, gaussian blending" in page.words
+    assert "all classes by smoothgrad, regions: predicted, radiologist (cases: test)" in page.words
+    assert "no region was hidden" in page.words and page.wrong == []
+
+
 def test_every_method_and_label_map_has_its_card(tmp_path, table, unfolded):
     both = pd.concat([table, table.assign(of="truth"), table.assign(method="saliency")])
     run = aggregate(build(tmp_path / "run", "volume"), table=both)
-    cards = aggregated_panels(run, "volume")
+    cards = aggregated_panels(run, "volume", {})
     assert {re.search(r"\((.*), regions: (.*)\)", c["title"]).groups() for c in cards} == {
         ("smoothgrad", "predicted"), ("smoothgrad", "truth"), ("saliency", "predicted")}  # fmt: skip
     truth = next(c for c in cards if "truth" in c["title"])
@@ -137,7 +162,7 @@ def test_a_region_of_any_name_is_only_text(tmp_path, table, monkeypatch, unfolde
 def test_few_cases_have_neither_intervals_nor_outliers_and_it_says_so(tmp_path, unfolded):
     few = long_table(4, odd=None)
     run = with_tables(tmp_path, few)
-    (card,) = aggregated_panels(run, "volume")
+    (card,) = aggregated_panels(run, "volume", {})
     assert all(c["small"] == "" for r in card["table"]["rows"] for c in r["cells"])
     (outliers,) = outlier_panels(run, "volume", {})
     assert outliers["cases"] == [] and outliers["picture"] is None
@@ -146,13 +171,13 @@ def test_few_cases_have_neither_intervals_nor_outliers_and_it_says_so(tmp_path, 
 
 def test_nothing_is_shown_where_nothing_was_aggregated(tmp_path):
     run = build(tmp_path / "run", "volume")
-    assert aggregated_panels(run, "volume") == [] and outlier_panels(run, "volume", {}) == []
+    assert aggregated_panels(run, "volume", {}) == [] and outlier_panels(run, "volume", {}) == []
 
 
 def test_one_class_and_masses_alone_are_enough(tmp_path):
     one = long_table(12, odd=None).query("target == 'heart' and measure == 'mass' and region != 'background'")
     run = aggregate(build(tmp_path / "run", "volume"), table=one)
-    (card,) = aggregated_panels(run, "volume")
+    (card,) = aggregated_panels(run, "volume", {})
     assert card["table"]["head"] == ["class", "cases", "in its own region", "largest other source"]
     assert "Classes that the model sees together" not in [f["title"] for f in card["folds"]]
     assert np.isfinite(float(card["table"]["rows"][0]["cells"][1]["text"].rstrip(" %")))

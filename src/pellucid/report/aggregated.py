@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,18 +35,24 @@ def aggregated_rows(run: Run, task: str) -> pd.DataFrame:
     return own.assign(group=own["case"].map(lambda c: owner.get(c, c)))
 
 
-def aggregated_panels(run: Run, task: str) -> list[Panel]:
-    """One card for each method and label map: the sentences, the matrix, the classes, and folds with the rest."""
+def aggregated_panels(run: Run, task: str, words: Mapping[str, str]) -> list[Panel]:
+    """One card for each method and label map: the sentences, the matrix, the classes, and folds with the rest.
+
+    Args:
+        run: whose tables are read.
+        task: of the run.
+        words: method to the verdict on its maps, of those that were judged.
+    """
     table = aggregated_rows(run, task)
     if not len(table):
         return []
     return [
-        _card(str(method), str(of), own, run.info.get("methods", {}))
+        _card(str(method), str(of), own, run.info.get("methods", {}), words)
         for (method, of), own in table.groupby(["method", "of"], sort=False)
     ]
 
 
-def _card(method: str, of: str, own: pd.DataFrame, methods: dict[str, Any]) -> Panel:
+def _card(method: str, of: str, own: pd.DataFrame, methods: dict[str, Any], words: Mapping[str, str]) -> Panel:
     title = f"Where the evidence for each class lies ({method}, regions: {of})"
     try:
         mass = cube(own)
@@ -73,7 +80,7 @@ def _card(method: str, of: str, own: pd.DataFrame, methods: dict[str, Any]) -> P
     if len(enriched):
         every.append(("Enrichment of every class in every region", cell_table(enriched, square(enriched))))
     return panel(
-        title, line, points=_points(means, values, enriched, own), notes=notes,
+        title, line, points=[_trusted(method, words), *_points(means, values, enriched, own)], notes=notes,
         picture=picture(mass_matrix(drawn, order=kept, title="Mean mass, in percent of the map"), alt),
         table=class_table(mass, means, enriched, own) | {"open": True},
         more=every,
@@ -100,11 +107,12 @@ def _points(
 ) -> list[str]:  # fmt: skip
     found = []
     inside = means[(means["target"] == means["region"]) & (means["target"] != BACKGROUND) & means["mean"].notna()]
+    inside = inside[inside["low"].notna()] if inside["low"].notna().any() else inside  # not of one case or two
     if len(inside):
         low, high = (inside.loc[getattr(inside["mean"], f)()] for f in ("idxmin", "idxmax"))
         found.append(
             f"Of a class’s map, {percent(low)} ({shown(str(low['target']))}) to {percent(high)} "
-            f"({shown(str(high['target']))}) lies in its own region{_own_enrichment(enriched)}."
+            f"({shown(str(high['target']))}) lies in its own region{_own_enrichment(enriched, list(inside['target']))}."
         )
     if BACKGROUND in values.columns and len(inside):
         back = values[BACKGROUND].drop(BACKGROUND, errors="ignore").dropna()
@@ -117,10 +125,16 @@ def _points(
     return found
 
 
-def _own_enrichment(enriched: pd.DataFrame) -> str:
+def _trusted(method: str, words: Mapping[str, str]) -> str:
+    if method in words:
+        return f"Verdict on the maps of {method}: {words[method]}. The table is as good as its maps."
+    return f"The maps of {method} were not judged in this run, and the table is as good as its maps."
+
+
+def _own_enrichment(enriched: pd.DataFrame, classes: Sequence[str]) -> str:
     if not len(enriched):
         return ""
-    own = enriched[(enriched["target"] == enriched["region"]) & (enriched["target"] != BACKGROUND)]["mean"].dropna()
+    own = enriched[(enriched["target"] == enriched["region"]) & enriched["target"].isin(classes)]["mean"].dropna()
     return f": {number(own.min())} to {number(own.max())} times the region’s share of the volume" if len(own) else ""
 
 

@@ -49,7 +49,7 @@ def mass_matrix(
     behind = background in values.columns
     cell = 0.36 if max(len(rows), len(columns)) <= MOST_WRITTEN else 0.2
     left = 0.2 + width_of([shown(n) for n in rows], size=8.4) + (0.42 if behind else 0.0)
-    above = 0.4 + width_of([shown(n) for n in columns], size=8.4)
+    above = 0.4 + width_of([shown(n) for n in (*columns, *([background] if behind else []))], size=8.4)
     wide, tall = cell * len(columns), cell * len(rows)
     key = patches([*rows, *columns], systems)
     high = min(tall, 1.7)  # of the colour bar; the key below it may need more than the matrix has

@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from pellucid.report.aggregated import aggregated_panels
+from pellucid.core.windows import as_windows
+from pellucid.report.aggregated import aggregated_panels, aggregated_rows
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
 from pellucid.report.compared import by_question
@@ -122,7 +123,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),
         "scatter": scatter_panel(run, task),
-        "aggregated": aggregated_panels(run, task),
+        "aggregated": aggregated_panels(run, task, {j.method: j.word for j in judged}),
         "outliers": outlier_panels(run, task, {c["id"]: f"{anchor}-case-{k}" for k, c in enumerate(shown, 1)}),
         "gallery": shown,
         "masked": masked_gallery(run, task, order),
@@ -156,7 +157,8 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     network = model.get("network") or f"given: {model.get('load')}"
     train = recipe.get("train")
     targets = ", ".join(_target(t) for t in explain["targets"]) if explain else ""
-    also = recipe.get("also") or {}
+    also, sums = recipe.get("also") or {}, recipe.get("aggregate")
+    served = "nothing" if sums else "nothing: it serves other tasks"
     return [
         (
             "Task",
@@ -168,20 +170,43 @@ def _asked(recipe: dict[str, Any]) -> list[tuple[str, str]]:
             network + (f", trained here for at most {train['epochs']} epochs" if train else ", not trained here"),
         ),
         ("Data", ", ".join([data["dataset"], *(f"{k}: {v['dataset']}" for k, v in also.items())])),
-        ("Explained", f"{targets} (cases: {explain['cases']})" if explain else "nothing: it serves other tasks"),
-    ] + ([("Compared with", _region(evaluate.get("region")))] if explain else [])
+        ("Explained", f"{targets} (cases: {explain['cases']})" if explain else served),
+        *([("Compared with", _region(evaluate.get("region")))] if explain else []),
+        *([("Windows", _windows(model["windows"]))] if model.get("windows") else []),
+        *([("Summed over regions", _sums(sums))] if sums else []),
+    ]
+
+
+def _windows(asked: Mapping[str, Any]) -> str:
+    """How a large volume goes through the model, in words."""
+    how = as_windows(dict(asked))
+    assert how is not None
+    return (
+        f"{' × '.join(map(str, how.roi))} voxels, overlapping by {100 * how.overlap:.0f} %, {how.blend} blending; the "
+        "output is that of the whole volume, stitched"
+    )
+
+
+def _sums(asked: Mapping[str, Any]) -> str:
+    """What was aggregated, in words."""
+    cases = asked["cases"] if isinstance(asked["cases"], str) else ", ".join(asked["cases"])
+    regions = ", ".join(r if isinstance(r, str) else str(r.get("of") or r["file"]) for r in asked["regions"])
+    targets = "all classes" if asked["targets"] == "all" else ", ".join(_target(t) for t in asked["targets"])
+    return f"{targets} by {', '.join(_name(m) for m in asked['methods'])}, regions: {regions} (cases: {cases})"
 
 
 def _line(run: Run, task: str, recipe: dict[str, Any]) -> str:
+    rows = aggregated_rows(run, task)
+    summed = f"{rows['case'].nunique()} cases summed over regions." if len(rows) else ""
     if not recipe["explain"]:
-        return "Trained and measured; nothing is explained."
+        return summed or "Trained and measured; nothing is explained."
     cases, methods = len(run.cases(task)), len(recipe["explain"]["methods"])
     if not cases:
         return "Nothing was explained yet."
     measures = len(recipe["evaluate"]["metrics"])
     return (
         f"{cases} case{'' if cases == 1 else 's'} explained by {methods} method{'' if methods == 1 else 's'}, "
-        f"judged by {measures} measure{'' if measures == 1 else 's'}."
+        f"judged by {measures} measure{'' if measures == 1 else 's'}. {summed}".rstrip()
     )
 
 

@@ -56,6 +56,17 @@ def limits(run: Run) -> list[str]:
             "that wanders, or lies on the patient, is not found that way; that nothing was found does not show that "
             "there is none."
         )
+    if any("of" in (table := run.table("regions", t)) and table["of"].notna().any() for t in run.tasks):
+        found.append(
+            "Sums over regions say where a method’s map lies, not what the model needs: no region was hidden. Large "
+            "regions hold much of any map, and the share of the volume, by which enrichment divides, changes with the "
+            "field of view."
+        )
+    if any(len(run.table("outliers", t)) for t in run.tasks):
+        found.append(
+            "Some case is always the least usual one. An outlier may be another scanner, field of view or posture as "
+            "well as a fault of the model; it is a case to look at."
+        )
     synthetic = [t for t in run.tasks if str(run.recipe(t)["data"]["dataset"]).startswith("synthetic")]
     if synthetic:
         found.append(

@@ -52,8 +52,7 @@ def _panel(
         "alike about 17 in 100 are called outliers in a cohort of 32, 6 in 100 in one of 100. An outlier is a case to "
         "look at, not a wrong one; a field of view without an organ, or another scanner, makes one as well."
     ]
-    missing = sorted({f"{shown(str(t))}: {n}" for t, n in own.loc[own["score"].isna(), ["target", "note"]].values})
-    few = [m for m in missing if "never predicted" not in m]
+    few = _without(own)
     if not len(scored):
         return panel(title, f"no score: {listed(few, 3)}.", cases=[])
     outliers = scored[scored["outlier"].astype(bool)]
@@ -81,6 +80,16 @@ def _panel(
         cases=_cases(scored, flagged, shown_cases, stored, classes),
         more=[("What goes with being an outlier", _tests(tests))] if len(tests) else [],
     )  # fmt: skip
+
+
+def _without(own: pd.DataFrame) -> list[str]:
+    """Classes without any score, by the reason."""
+    none = own.groupby("target", sort=False).filter(lambda g: bool(g["score"].isna().all()))
+    found = []
+    for note, rows in none.groupby("note", sort=False):
+        names = [shown(str(t)) for t in dict.fromkeys(rows["target"])]
+        found.append(f"{note} ({listed(names, 4)})")
+    return found
 
 
 def _often(scored: pd.DataFrame, flagged: pd.Series, classes: int) -> list[str]:
