@@ -80,3 +80,19 @@ def test_the_case_refuses_a_geometry_of_another_grid():
 
     with pytest.raises(InputError, match="geometry is that of"):
         Case(id="p", inputs={"v": torch.ones(1, 3, 3, 3)}, geometry=Geometry(np.eye(4), (3, 3, 4)))
+
+
+def test_a_label_map_of_equal_shape_lies_where_its_affine_says(tmp_path):
+    from pellucid.aggregate.label_files import read_labels
+    from pellucid.core.case import Case
+
+    shape, affine = (7, 8, 6), oblique()
+    labels = RNG.integers(0, 3, size=shape).astype(np.uint8)
+    mirrored = affine @ np.diag([-1.0, 1, 1, 1])
+    mirrored[:3, 3] += affine[:3, 0] * (shape[0] - 1)  # the same places, the first axis the other way: left-handed
+    nib.save(nib.Nifti1Image(labels[::-1], mirrored), tmp_path / "labels.nii.gz")
+    case = Case(id="p", inputs={"v": torch.ones(1, *shape)}, affine=affine)
+    found = read_labels(tmp_path / "labels.nii.gz", case, names={1: "one", 2: "two"})
+    for value, name in ((1, "one"), (2, "two")):
+        np.testing.assert_array_equal(found.mask(name).numpy(), labels == value)
+        assert (found.mask(name).numpy() != (labels[::-1] == value)).any()  # voxel by voxel it would be another

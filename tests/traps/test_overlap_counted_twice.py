@@ -62,3 +62,15 @@ def test_windows_that_do_not_overlap_are_counted_once() -> None:
 def test_probabilities_of_the_stitching_are_not_added_up_by_window() -> None:
     with pytest.raises(UsageError, match="overlap='sum' adds up windows of their own logits"):
         _ = Problem(Engine(P, overlap="sum"), [C], [pc.RegionScore(1, on="probability")]).gradient
+
+
+def test_a_region_table_is_that_of_the_exact_map_and_one_of_added_windows_says_so() -> None:
+    exact, twice = (pc.aggregate(P, C, method="input_x_gradient", overlap=o) for o in ("exact", "sum"))
+    assert all("overlap_counted_twice" in words for words in twice.attrs["flags"].values())
+    assert not any("overlap_counted_twice" in words for words in exact.attrs["flags"].values())
+    for table, how in ((exact, "exact"), (twice, "sum")):
+        m = pc.explain(P, C, "input_x_gradient", pc.RegionScore(1), overlap=how).spatial("x")
+        rows = table[(table["target_index"] == 1) & (table["region"] == "*")].set_index("measure")["value"]
+        assert rows["map_mean"] == pytest.approx(float(m.double().mean()), rel=1e-4)
+    masses = [t[(t["target_index"] == 1) & (t["measure"] == "mass")]["value"].to_numpy() for t in (exact, twice)]
+    assert abs(masses[0] - masses[1]).max() > 0.01

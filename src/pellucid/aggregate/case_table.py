@@ -100,9 +100,8 @@ def case_table(
                 _streamed(work, plan)
             else:
                 _whole(work)
-    table = CaseTable(cost=meter.total, labels=labels, flags={work.names[t]: f for t, f in work.flags.items() if f})
-    if engine.random:
-        table.flags = {n: (*table.flags.get(n, ()), "random_model") for n in work.names}
+    flags = {n: work.flags.get(t, ()) + problem.flags for t, n in enumerate(work.names)}
+    table = CaseTable(cost=meter.total, labels=labels, flags={n: f for n, f in flags.items() if f})
     table.rows = list(rows(work, directional, signed=measures == "signed"))
     if work.keep:
         table.kept = [asked[t] for t in work.keep], work.kept()

@@ -80,6 +80,14 @@ class Problem:
         return self.engine.predictor
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """Words for how the model ran, which every map of the problem carries."""
+        engine = self.engine
+        twice = engine.overlap == "sum" and engine.windowed(self.inputs)
+        said = {"random_model": engine.random, "mixed_batch": bool(engine.mixes), "overlap_counted_twice": twice}
+        return tuple(word for word, is_so in said.items() if is_so)
+
+    @property
     def images(self) -> tuple[str, ...]:
         """Names of the inputs with spatial axes."""
         return tuple(k for k, v in self.inputs.items() if v.ndim > 2)

@@ -83,10 +83,7 @@ def _one(
     expected = None if result.expected is None else float(result.expected[b, t])
     own = result.flags
     flags = bound[t].flags + (tuple(w for w, v in own.items() if bool(v[b, t])) if isinstance(own, dict) else own)
-    flags += ("random_model",) if problem.engine.random else ()
-    flags += ("mixed_batch",) if problem.engine.mixes else ()
-    if problem.engine.overlap == "sum" and problem.engine.windowed(problem.inputs):
-        flags += ("overlap_counted_twice",)
+    flags += problem.flags
     checks = cheap_checks(
         maps, complete=explainer.complete != "no", total=float(total[b, t]), expected=expected, flags=flags,
         limits=limits,
