@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pellucid.core.geometry import Geometry
 from pellucid.data.pictures import as_mask, resized
+from pellucid.data.segments import is_segmentation, label_map_of, on_all_planes
 from pellucid.errors import InputError
 from pellucid.io import Image
 
@@ -39,6 +40,8 @@ def check_place(mask: Image, volume: Image) -> None:
 def turned_like(mask: Image, picture: Image) -> Image:
     """A volume's mask with its axes as the volume's, however it is stored; others as they are.
 
+    A DICOM segmentation becomes one label map, its segments numbered from 1, on all planes of the volume.
+
     Raises:
         InputError: it does not lie where the volume lies, or does not say where it lies and the volume was turned.
     """
@@ -53,6 +56,8 @@ def turned_like(mask: Image, picture: Image) -> Image:
             )
         return mask
     turned = mask.reoriented(picture.geometry.orientation)
+    if is_segmentation(mask):
+        turned = on_all_planes(label_map_of(turned), picture)
     check_place(turned, picture)
     return turned
 
