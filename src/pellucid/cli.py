@@ -342,6 +342,7 @@ def explain(
     classes: Annotated[str | None, typer.Option(help="Its classes, separated by commas.")] = None,
     weights: Annotated[Path | None, typer.Option(help="A state dict (.safetensors, .pt).")] = None,
     size: Annotated[int | None, typer.Option(help="Resize pictures to this side.")] = None,
+    windows: Annotated[str | None, typer.Option(help="Voxels of a window of a volume, such as 96,96,96.")] = None,
     checks: Annotated[str, typer.Option(help="cheap or full")] = "full",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -353,7 +354,7 @@ def explain(
     found = explain_own(
         model=model, inputs=inputs, out=out, methods=[m.strip() for m in method.split(",") if m.strip()],
         target=target, task=task, classes=[c.strip() for c in classes.split(",")] if classes else None,
-        weights=weights, size=size, checks=checks, device=device, seed=seed, console=STDERR,
+        weights=weights, size=size, windows=windows, checks=checks, device=device, seed=seed, console=STDERR,
     )  # fmt: skip
     if as_json:
         print(json.dumps(found, indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.target import as_target
+from pellucid.core.windows import Windows
 from pellucid.data.pictures import full_size, resized
 from pellucid.engine.engine import Engine
 from pellucid.errors import InputError, UsageError, nearest
@@ -35,6 +37,7 @@ def explain_own(
     classes: Sequence[str] | None,
     weights: Path | None,
     size: int | None,
+    windows: str | None,
     checks: str,
     device: str,
     seed: int,
@@ -50,6 +53,8 @@ def explain_own(
     predictor = own_predictor(model, inputs, task=task, classes=classes)
     if weights is not None:
         load_weights(predictor.module, weights)
+    if windows is not None:
+        predictor.windows = _windows(windows, predictor)
     case = own_case(predictor, inputs, size=size)
     asked = as_target(target, predictor)
     found = list(
@@ -84,6 +89,16 @@ def own_predictor(
         raise UsageError("the model does not say what it does: give --task, and --classes for a classification")
     names = [text.partition("=")[0] for text in inputs if "=" in text] or ["image"]
     return Predictor(module.eval(), inputs=names, task=task, classes=classes)  # type: ignore[arg-type]
+
+
+def _windows(text: str, predictor: Predictor) -> Windows:
+    """The windows that ``--windows`` asks for, of the overlap and blending that the model has or that are usual."""
+    if predictor.task != "segmentation":
+        raise UsageError(f"--windows are stitched to a segmentation, this model does {predictor.task}; use --size")
+    parts = text.split(",")
+    if not all(p.strip().isdecimal() for p in parts):
+        raise UsageError(f"--windows {text}: give whole numbers, one per axis, such as 96,96,96")
+    return replace(predictor.windows or Windows(roi=(1, 1)), roi=tuple(int(p) for p in parts))
 
 
 def own_layers(
