@@ -79,6 +79,25 @@ def test_the_streamed_table_is_that_of_stored_maps(method):
     assert compared > 4 * 5 * 13
 
 
+@pytest.mark.parametrize(("shape", "roi", "padding"), [
+    ((5, 9, 4), (8, 6, 6), "constant"), ((5, 9, 4), (8, 6, 6), "replicate"), ((17, 6), (8, 8), "reflect"),
+])  # fmt: skip
+def test_volumes_smaller_than_the_window_and_pictures(shape, roi, padding):
+    conv = nn.Conv3d if len(shape) == 3 else nn.Conv2d
+    torch.manual_seed(0)
+    net = nn.Sequential(conv(1, 4, 3, padding=1), nn.Tanh(), conv(4, 3, 3, padding=1)).eval()
+    classes = ["background", "heart", "lung"]
+    p = predictor(pc.windows(roi, overlap=0.5, padding=padding), classes, net)
+    c, k = pc.Case(id="p1", inputs={"ct": torch.randn(1, *shape, generator=torch.Generator().manual_seed(1))}), 1
+    labels = labels_of(p, c)
+    for method, options in (("saliency", {}), ("smoothgrad", {"samples": 2})):
+        found = values(pc.aggregate(p, c, method=method, **options))
+        masks = {n: torch.from_numpy(labels == i) for i, n in enumerate(classes)}
+        for row in region_table(pc.explain(p, c, method, target=k, **options), masks):
+            mine = found[k, row["region"], row["measure"]]
+            assert mine == pytest.approx(row["value"], rel=1e-4, abs=1e-7, nan_ok=True), row
+
+
 def test_passes_are_two_per_window_and_one_vjp_for_each_class_that_it_holds():
     p, c = predictor(), case()
     plan, labels = windows_of(p), labels_of(p, c)

@@ -48,6 +48,7 @@ class RegionSums:
         self.parts = labels.parts.to(device)
         self.voxels = torch.bincount(labels.parts.flatten().long(), minlength=labels.count).double()
         self.sums: dict[int, Tensor] = {}
+        self._place: tuple[tuple[int, int], Tensor] | None = None  # all targets of a slab come one after the other
 
     def update(self, target: int, maps: Iterable[Tensor], *, start: int = 0) -> None:
         """Add planes ``start : start + n`` of a target's map.
@@ -60,7 +61,7 @@ class RegionSums:
             start: the first plane.
         """
         pictures = [m.double() for m in maps]
-        place = self.parts[start : start + len(pictures[0])].flatten().long()
+        place = self._at(start, len(pictures[0]))
         signed = torch.stack(pictures).sum(0) if len(pictures) > 1 else pictures[0]
         values = [torch.stack([f(m) for m in pictures]).sum(0) for f in PARTS.values()]
         found = [
@@ -69,6 +70,12 @@ class RegionSums:
         ]
         more = torch.stack(found).cpu()
         self.sums[target] = self.sums[target] + more if target in self.sums else more
+
+    def _at(self, start: int, planes: int) -> Tensor:
+        """The parts of these planes, flat."""
+        if self._place is None or self._place[0] != (start, planes):
+            self._place = (start, planes), self.parts[start : start + planes].flatten().long()
+        return self._place[1]
 
     def measures(self, target: int) -> dict[str, dict[str, float]]:
         """Region to measure to value. NaN where there is nothing to divide by: an empty region, or no such part."""
