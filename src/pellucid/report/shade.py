@@ -26,6 +26,8 @@ WORDS = {
     "not_sane": "not sane: similar on a scrambled model",
     "not_better": "not better: a random map is as faithful here",
     "random_model": "random: the model draws in eval mode",
+    "mixed_batch": "mixed batch: cases of a batch change each other",
+    "overlap_counted_twice": "overlap counted twice: not the prediction's gradient",
     "hides_evidence": "hides evidence: much of it lies outside the mask",
     "empty_mask": "empty mask: the unmasked map is shown",
     "mask_everywhere": "mask everywhere: it hides nothing",
