@@ -92,9 +92,9 @@ def test_sentences_say_what_was_measured(run, table):
 
 def test_folds_are_context_graph_and_tree(run):
     (card,) = aggregated_panels(run, "volume", {})
-    assert [f["title"] for f in card["folds"]] == ["Context share", "Importance graph", "Classes that the model sees together"]
+    assert [f["title"] for f in card["folds"]] == ["Enrichment", "Context share", "Importance graph", "Classes that the model sees together"]
     assert all(f["picture"]["uri"].startswith("data:image/png") for f in card["folds"])
-    assert "cophenetic correlation 0." in card["folds"][2]["line"]
+    assert "cophenetic correlation 0." in card["folds"][3]["line"]
 
 
 def test_the_odd_case_is_first_and_its_reason_is_in_words(run):
@@ -112,7 +112,7 @@ def test_the_odd_case_is_first_and_its_reason_is_in_words(run):
 @pytest.fixture
 def unfolded(monkeypatch):
     """Without the pictures below the matrix, which take the most time."""
-    for name in ("context_fold", "graph_fold", "tree_fold"):
+    for name in ("enrichment_fold", "context_fold", "graph_fold", "tree_fold"):
         monkeypatch.setattr(f"pellucid.report.aggregated.{name}", lambda *_: [])
 
 

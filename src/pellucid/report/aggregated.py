@@ -13,7 +13,7 @@ from pellucid.aggregate.cohort.cube import BACKGROUND, cube
 from pellucid.aggregate.cohort.matrix import matrix, square
 from pellucid.aggregate.wide import WHOLE
 from pellucid.errors import PellucidError
-from pellucid.report.aggregated_folds import context_fold, graph_fold, tree_fold
+from pellucid.report.aggregated_folds import context_fold, enrichment_fold, graph_fold, tree_fold
 from pellucid.report.aggregated_table import cell_table, class_table, percent
 from pellucid.report.cohort_matrix import mass_matrix
 from pellucid.report.cohort_style import by_system, shown
@@ -84,7 +84,7 @@ def _card(method: str, of: str, own: pd.DataFrame, methods: dict[str, Any], word
         picture=picture(mass_matrix(drawn, order=kept, title="Mean mass, in percent of the map"), alt),
         table=class_table(mass, means, enriched, own) | {"open": True},
         more=every,
-        folds=[*context_fold(mass), *graph_fold(means, values), *tree_fold(means)],
+        folds=[*enrichment_fold(enriched, kept), *context_fold(mass), *graph_fold(means, values), *tree_fold(means)],
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,17 +11,38 @@ from pellucid.aggregate.cohort.clusters import clusters
 from pellucid.aggregate.cohort.context import context_share
 from pellucid.aggregate.cohort.cube import BACKGROUND, Cube
 from pellucid.aggregate.cohort.graph import importance_graph
+from pellucid.aggregate.cohort.matrix import square
 from pellucid.errors import PellucidError
 from pellucid.report.aggregated_table import percent
 from pellucid.report.cohort_change import context_figure
 from pellucid.report.cohort_graph import importance_figure
-from pellucid.report.cohort_matrix import tree_figure
+from pellucid.report.cohort_matrix import mass_matrix, tree_figure
 from pellucid.report.cohort_style import shown
 from pellucid.report.numbers import interval, number
 from pellucid.report.pieces import Panel, listed, panel, picture
 
 MOST_NODES = 40  # classes in the graph; of more the names cover each other
 WEAK = 0.7  # cophenetic correlation below which the tree is not to be read
+
+
+def enrichment_fold(enriched: pd.DataFrame, order: Sequence[str]) -> list[Panel]:
+    """The matrix of enrichment, classes in the order of the matrix of mass."""
+    other = enriched[enriched["region"] != enriched["target"]] if len(enriched) else enriched
+    other = other[other["low"].notna() & (other["target"] != BACKGROUND) & (other["region"] != BACKGROUND)]
+    if not len(other):
+        return []
+    values = square(enriched)
+    columns = [r for r in values.columns if r in (*order, BACKGROUND)]
+    drawn = values.loc[[t for t in order if t in values.index], columns]
+    best = other.sort_values("mean", ascending=False, kind="stable").to_dict("records")[0]
+    said = f"{shown(str(best['region']))} for {shown(str(best['target']))}, × {number(best['mean'])}"
+    line = f"most between two classes: {said} {interval(best['low'], best['high'])}."
+    note = (
+        "Share of the map over the region’s share of the volume: 1 is indifferent, red above, blue below. A region of "
+        "a few voxels can have a large number and hardly any of the map."
+    )
+    figure = mass_matrix(drawn, order=order, title="Mean enrichment", times=True)
+    return [panel("Enrichment", line, picture=picture(figure, f"Mean enrichment; most: {said}"), notes=[note])]
 
 
 def context_fold(mass: Cube) -> list[Panel]:

@@ -23,7 +23,7 @@ MOST_WRITTEN = 24  # classes, of more the cells are too small for numbers
 def mass_matrix(
     values: pd.DataFrame, *, order: Sequence[str] = (), title: str = "Mean mass, in percent", signed: bool = False,
     marked: pd.DataFrame | None = None, marks: str = "", systems: Mapping[str, str] | None = None,
-    background: str = BACKGROUND,
+    background: str = BACKGROUND, times: bool = False,
 ) -> Figure:  # fmt: skip
     """A row for each target, a column for each region, numbers in percent.
 
@@ -39,11 +39,13 @@ def mass_matrix(
         marks: what the ring says.
         systems: class to system of the body, for the colours of the names.
         background: the region that is not coloured.
+        times: the numbers are ratios such as enrichment: as they are, coloured evenly around 1 by their logarithm.
     """
     rows = [n for n in (*order, *values.index) if n in values.index and n != background]
     columns = [n for n in (*order, *values.columns) if n in values.columns and n != background]
     rows, columns = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
-    inner = 100 * values.loc[rows, columns].to_numpy(float)
+    scale = 1.0 if times else 100.0
+    inner = scale * values.loc[rows, columns].to_numpy(float)
     finite = inner[np.isfinite(inner)]
     top = float(np.abs(finite).max()) if finite.size and np.abs(finite).max() > 0 else 1.0
     behind = background in values.columns
@@ -56,7 +58,10 @@ def mass_matrix(
     low = 0.4 + max(0.0, high + 0.25 + 0.2 * len(key) - tall)
     width, height = left + wide + 1.95, above + tall + low
     norm: Any = mpl.colors.Normalize(-top, top) if signed else mpl.colors.PowerNorm(0.5, 0, top)
-    cmap = mpl.colormaps[SIGNED if signed else UNSIGNED].with_extremes(bad="#e8ebee")
+    if times:
+        far = max(2.0, top)
+        norm, inner = mpl.colors.LogNorm(1 / far, far, clip=True), np.where(inner < 1e-9, 1e-9, inner)
+    cmap = mpl.colormaps[SIGNED if signed or times else UNSIGNED].with_extremes(bad="#e8ebee")
     with house_style():
         figure = canvas(width, height, layout="none")
         axis = figure.add_axes((left / width, low / height, wide / width, tall / height))
@@ -73,8 +78,8 @@ def mass_matrix(
                     axis.add_patch(mpl.patches.Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, edgecolor=INK,
                                                          linewidth=1.6))  # fmt: skip
             if behind:
-                axis.text(-0.62, i, _said(100 * float(values.loc[target, background]), signed), ha="right", va="center",
-                          fontsize=7.5, color=QUIET)  # fmt: skip
+                back = _said(scale * float(values.loc[target, background]), signed)
+                axis.text(-0.62, i, back, ha="right", va="center", fontsize=7.5, color=QUIET)
         _names(axis, rows, columns, systems, pad=0.42 if behind else 0.0)
         if behind:
             axis.text(-0.85, -0.75, shown(background), rotation=90, ha="center", va="bottom", fontsize=8, color=QUIET)
@@ -84,9 +89,13 @@ def mass_matrix(
         bar = figure.add_axes(((left + wide + 0.18) / width, (low + tall - high) / height, 0.12 / width,
                                high / height))  # fmt: skip
         ticks = [-top, -top / 2, 0, top / 2, top] if signed else [0, top / 16, top / 4, top / 2, top]
+        if times:
+            ticks = [1 / far, far**-0.5, 1, far**0.5, far]
         figure.colorbar(picture, cax=bar, ticks=ticks)
-        bar.set_yticklabels([_said(t, signed) for t in ticks])
-        bar.set_ylabel("percentage points" if signed else "percent (root scale)", fontsize=7.5)
+        bar.set_yticklabels([f"{t:.2g}" if times else _said(t, signed) for t in ticks])
+        bar.minorticks_off()
+        unit = "times (log scale)" if times else "percentage points" if signed else "percent (root scale)"
+        bar.set_ylabel(unit, fontsize=7.5)
         bar.tick_params(labelsize=7.5, length=2)
         legend(figure, key, right=(left + wide + 0.15) / width, top=(low + tall - high - 0.15) / height)
         return figure
