@@ -28,7 +28,7 @@ class SampledGradients(Explainer):
     taken whole. Notes: ``drawn``, how many there were.
 
     Budget: 1 forward, and for each target 1 forward and ``samples`` backwards. The gradients of one target and case
-    are in memory together, a little more than ``2 · samples`` maps. Source: chrabaszcz2025aggregated.
+    are in memory together, ``2`` to ``4 · samples`` maps. Source: chrabaszcz2025aggregated.
 
     Attributes:
         samples: voxels, or groups of them.
