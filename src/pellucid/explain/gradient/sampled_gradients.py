@@ -23,7 +23,7 @@ class SampledGradients(Explainer):
 
     In the gradient of a region's sum the voxels may cancel out, and a few with large gradients may outweigh the rest;
     a quantile shows what many of them agree on. Where fewer than ``1 − quantile`` of the drawn voxels depend on a
-    voxel of the input, it is 0 or below: the map is empty for a network that sees much less than the region at once.
+    voxel of the input, it is 0: the map is empty for a network that sees much less than the region at once.
     Voxels are drawn without replacement, by the target's weights, alike for all classes; a region of fewer voxels is
     taken whole. Notes: ``drawn``, how many there were.
 
