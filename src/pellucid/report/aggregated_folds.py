@@ -27,7 +27,9 @@ WEAK = 0.7  # cophenetic correlation below which the tree is not to be read
 
 def enrichment_fold(enriched: pd.DataFrame, order: Sequence[str]) -> list[Panel]:
     """The matrix of enrichment, classes in the order of the matrix of mass."""
-    other = enriched[enriched["region"] != enriched["target"]] if len(enriched) else enriched
+    if not len(enriched):
+        return []
+    other = enriched[enriched["region"] != enriched["target"]]
     other = other[other["low"].notna() & (other["target"] != BACKGROUND) & (other["region"] != BACKGROUND)]
     if not len(other):
         return []
