@@ -364,7 +364,7 @@ def test_square_keeps_the_tables_order():
     [
         ("lung_lower_lobe_left", "respiratory"), ("Heart", "cardiovascular"), ("pulmonary_vein", "cardiovascular"),
         ("vertebrae_T4", "skeleton"), ("rib_left_1", "skeleton"), ("costal cartilages", "skeleton"),
-        ("autochthon_left", "muscles"), ("gluteus_maximus_right", "muscles"), ("spinal_cord", "nervous"),
+        ("autochthon_left", "muscles"), ("gluteus_maximus_right", "muscles"), ("spinal_cord", "nervous"), ("spine", "skeleton"),
         ("kidney_cyst_left", "urinary and genital"), ("urinary_bladder", "urinary and genital"),
         ("gallbladder", "digestive"), ("small_bowel", "digestive"), ("esophagus", "digestive"),
         ("adrenal_gland_left", "glands and lymph"), ("iliac_vena_left", "cardiovascular"), ("hip_left", "skeleton"),

@@ -120,6 +120,18 @@ def test_arrows_are_as_wide_as_their_mass():
     assert widths == pytest.approx([0.35 + 3.65 * 0.25, 4.0])  # the class's own region is the node, no arrow
 
 
+def test_many_names_are_turned_and_none_is_cut_off():
+    names = [f"a rather long name {k}" for k in range(30)]
+    edges = pd.DataFrame({"source": np.roll(names, 1), "target": names, "weight": 0.1, "rank": 1, "cumulative": 0.1})
+    figure = importance_figure(edges, own={})
+    width, height = figure.get_size_inches() * figure.dpi
+    boxes = dict(boxes_of(figure))
+    assert set(names) <= set(boxes)
+    assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= width and b.y1 <= height for b in boxes.values())
+    turns = {round(t.get_rotation() % 180) for t in figure.axes[0].texts}
+    assert len(turns) == 15  # each lies along its radius: 30 directions, opposite ones alike
+
+
 def test_systems_have_a_colour_and_an_order():
     assert set(COLOURS) == set(SYSTEMS) and len(set(COLOURS.values())) == len(SYSTEMS)
     assert by_system(["ribs", "thing", "heart", "aorta"], {"thing": "nervous"}) == ["heart", "aorta", "thing", "ribs"]

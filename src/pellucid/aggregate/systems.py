@@ -16,7 +16,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("muscles", "autochthon|gluteus|iliopsoas|muscles?|psoas"),
     (
         "skeleton",
-        "vertebra|vertebrae|vertebraes|ribs?|sternum|costal cartilages?|clavicula|clavicle|scapula|humerus|femur|hip|"
+        "spine|vertebra|vertebrae|vertebraes|ribs?|sternum|costal cartilages?|clavicula|clavicle|scapula|humerus|femur|hip|"
         "sacrum|skull|bones?|patella|tibia|fibula",
     ),
     (

@@ -15,6 +15,7 @@ from pellucid.report.style import GRID, INK, QUIET, canvas, house_style
 
 LEVEL = 0.05
 MOST = 24  # cells
+BEHIND = "#edf0f3"  # the background
 
 
 def change_figure(
@@ -91,9 +92,9 @@ def context_figure(found: pd.DataFrame, *, systems: Mapping[str, str] | None = N
             axis.barh(y, inside, height=0.66, color=colour)
             if np.isfinite(other):
                 axis.barh(y, other, left=inside, height=0.66, color=colour, alpha=0.35)
-                axis.barh(y, back, left=inside + other, height=0.66, color="#d8dee4")
+                axis.barh(y, back, left=inside + other, height=0.66, color=BEHIND)
             else:
-                axis.barh(y, 1 - inside, left=inside, height=0.66, color="#d8dee4")
+                axis.barh(y, 1 - inside, left=inside, height=0.66, color=BEHIND)
             low, high = bounds.loc[name, ["low", "high"]].to_numpy(float)
             if np.isfinite(low):
                 axis.plot([low, high], [y, y], color=INK, linewidth=1.4)

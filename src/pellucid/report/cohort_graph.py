@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pellucid.report.cohort_style import by_system, colour_of, legend, patches, 
 from pellucid.report.labels import width_of
 from pellucid.report.style import INK, QUIET, canvas, house_style
 
+MOST_LEVEL = 24  # classes whose names are level; of more they are turned, so that they part
 WIDEST = 4.0  # points, of the arrow of the largest mass
 
 
@@ -39,7 +41,7 @@ def importance_figure(
     largest = max((v for v in own.values() if math.isfinite(v)), default=0.0) or 1.0
     with house_style():
         circle, side = 2.0 + 0.045 * n, 0.3 + width_of([shown(n) for n in names], size=8.2)
-        above, below = 0.75, 0.75
+        above = below = 0.75 if n <= MOST_LEVEL else side + 0.35
         span, width, height = 2 * (circle + side), 2 * (circle + side) + 1.75, 2 * circle + above + below
         figure = canvas(width, height, layout="none")
         axis = figure.add_axes((0, 0, span / width, 1))  # an inch of it is 1/circle, both ways
@@ -56,9 +58,15 @@ def importance_figure(
             axis.scatter(at[name][0], at[name][1], s=size, color=colour_of(name, systems), edgecolors="white",
                          linewidths=0.8, zorder=3)  # fmt: skip
             x, y = at[name] * (1 + (0.1 + math.sqrt(size) / 2 / 72) / circle)
-            ends = "left" if x > 0.12 else "right" if x < -0.12 else "center"
-            vertical = "center" if abs(y) < 0.75 else "bottom" if y > 0 else "top"
-            axis.text(x, y, shown(name), ha=ends, va=vertical, fontsize=8.2, color=INK, parse_math=False, zorder=4)
+            turned: dict[str, Any] = {"fontsize": 8.2, "color": INK, "parse_math": False, "zorder": 4}
+            if n > MOST_LEVEL:
+                turn = math.degrees(math.atan2(y, x))
+                turned |= {"rotation": turn if x >= 0 else turn + 180, "rotation_mode": "anchor"}
+                ends, vertical = "left" if x >= 0 else "right", "center_baseline"
+            else:
+                ends = "left" if x > 0.12 else "right" if x < -0.12 else "center"
+                vertical = "center" if abs(y) < 0.75 else "bottom" if y > 0 else "top"
+            axis.text(x, y, shown(name), ha=ends, va=vertical, **turned)
         right = (span + 0.05) / width
         legend(figure, patches(names, systems), right=right, top=1 - 0.45 / height)
         _scale(figure, top, right, 0.65 / height)
