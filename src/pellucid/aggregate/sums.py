@@ -60,7 +60,7 @@ class RegionSums:
                 sum.
             start: the first plane.
         """
-        pictures = [m.double() for m in maps]
+        pictures = [m.to(self.parts.device, torch.float64) for m in maps]
         place = self._at(start, len(pictures[0]))
         signed = torch.stack(pictures).sum(0) if len(pictures) > 1 else pictures[0]
         values = [torch.stack([f(m) for m in pictures]).sum(0) for f in PARTS.values()]

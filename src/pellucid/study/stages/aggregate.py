@@ -48,7 +48,7 @@ def _of_stored(context: Context, case_id: str, names: Sequence[str]) -> pd.DataF
     masks = _masks(context, case, names)
     rows = [
         {"case": case_id, "method": a.method, "target_index": int(a.target["index"]),
-         "target": a.target["label"], **row}
+         "target": a.target["label"], **row, "of": None}
         for a in context.run.attributions(context.task, case_id) if a.images and masks and not is_masked(a)
         for row in region_table(a, masks)
     ]  # fmt: skip
