@@ -16,8 +16,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("muscles", "autochthon|gluteus|iliopsoas|muscles?|psoas"),
     (
         "skeleton",
-        "spine|vertebra|vertebrae|vertebraes|ribs?|sternum|costal cartilages?|clavicula|clavicle|scapula|humerus|femur|hip|"
-        "sacrum|skull|bones?|patella|tibia|fibula",
+        "spine|vertebra|vertebrae|vertebraes|ribs?|sternum|costal cartilages?|clavicula|clavicle|scapula|humerus|femur|"
+        "hip|sacrum|skull|bones?|patella|tibia|fibula",
     ),
     (
         "cardiovascular",
