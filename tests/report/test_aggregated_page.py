@@ -116,6 +116,22 @@ def unfolded(monkeypatch):
         monkeypatch.setattr(f"pellucid.report.aggregated.{name}", lambda *_: [])
 
 
+def test_of_another_cohort_the_new_cases_are_listed_and_ranked_among_themselves(tmp_path, table):
+    run = with_tables(tmp_path, table, train="train", targets=["heart", "spine"])
+    (card,) = outlier_panels(run, "volume", {})
+    assert card["line"].startswith("12 cases scored for 2 classes by forests grown on other cases (12);")
+    assert {c["part"] for c in card["cases"]} == {"test"}
+    (odd,) = (c for c in card["cases"] if c["case"] == SEEN)
+    assert odd["target"] == "heart" and odd["why"].startswith("spine 0.55")
+    first = card["cases"][0]
+    own = run.table("outliers", "volume")
+    new = own[~own["trained"]]
+    lowest = new.loc[new["score"].idxmin()]
+    assert (first["case"], first["target"]) == (lowest["case"], lowest["target"])
+    places = new.groupby("target")["score"].rank()
+    assert f"has the lowest score in {int((places[new['case'] == lowest['case']] == 1).sum())} of 2 classes" in card["points"][0]
+
+
 def test_the_verdict_on_the_method_stands_before_its_numbers(run):
     (judged,) = aggregated_panels(run, "volume", {"smoothgrad": "do not rely on"})
     assert judged["points"][0] == "Verdict on the maps of smoothgrad: do not rely on. The table is as good as its maps."

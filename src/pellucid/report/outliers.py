@@ -48,28 +48,31 @@ def _panel(
     scored = own[own["score"].notna()]
     notes = [
         "For each class an isolation forest on the shares of the map by region; z: robust standard deviations from the "
-        "median of the cases that the forest was grown on. A forest always finds some: of cases that are all drawn "
-        "alike about 17 in 100 are called outliers in a cohort of 32, 6 in 100 in one of 100. An outlier is a case to "
-        "look at, not a wrong one; a field of view without an organ, or another scanner, makes one as well."
+        "median of the cases that the forest was grown on. With the automatic threshold it always finds some: of "
+        "cases all drawn alike about 17 in 100 are called outliers in a cohort of 32, 6 in 100 in one of 100. An outlier "
+        "is a case to look at, not a wrong one; a field of view without an organ, or another scanner, makes one as well."
     ]
     few = _without(own)
     if not len(scored):
         return panel(title, f"no score: {listed(few, 3)}.", cases=[])
+    everyone, old = scored, scored["trained"].astype(bool)
+    if not old.all():  # of interest is who the forest has not seen
+        scored = scored[~old].assign(rank=lambda t: t.groupby("target")["score"].rank(method="min"))
     outliers = scored[scored["outlier"].astype(bool)]
     flagged = outliers.groupby("case").size().sort_values(ascending=False, kind="stable")
     classes = scored["target"].nunique()
     share = len(outliers) / len(scored)
     trained = sorted({int(n) for n in scored["trained_on"]})
     spread = str(trained[0]) if len(trained) == 1 else f"{trained[0]} to {trained[-1]}"
-    own_cohort = bool(scored["trained"].all())
     line = (
         f"{count(scored['case'].nunique(), 'case')} scored for {classes} class{'es' * (classes != 1)} by forests grown "
-        f"on {'the same ' if own_cohort else ''}{spread} cases; {100 * share:.0f} % of the scores are called outliers."
+        f"on {'the same' if old.all() else 'other'} cases ({spread}); {100 * share:.0f} % of the scores are called "
+        "outliers."
     )
     points = [*_often(scored, flagged, classes), *_tested(tests)]
     if few:
         notes.append(f"Without a score: {listed(few, 4)}.")
-    drawn = scored if classes <= MOST_CLASSES else _lowest_classes(scored)
+    drawn = everyone if classes <= MOST_CLASSES else _lowest_classes(everyone)
     if classes > MOST_CLASSES:
         notes.append(f"Drawn are the {MOST_CLASSES} classes with the lowest scores.")
     alt = "Scores by class; lowest: " + "; ".join(
