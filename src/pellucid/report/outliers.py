@@ -48,9 +48,9 @@ def _panel(
     scored = own[own["score"].notna()]
     notes = [
         "For each class an isolation forest on the shares of the map by region; z: robust standard deviations from the "
-        "median of the cases that the forest was grown on. With the automatic threshold it always finds some: of "
-        "cases all drawn alike about 17 in 100 are called outliers in a cohort of 32, 6 in 100 in one of 100. An outlier "
-        "is a case to look at, not a wrong one; a field of view without an organ, or another scanner, makes one as well."
+        "median of the cases that the forest was grown on. With the automatic threshold it always finds some: of cases "
+        "all drawn alike about 17 in 100 are called outliers in a cohort of 32, 6 in 100 in one of 100. An outlier is a "
+        "case to look at, not a wrong one; a field of view without an organ, or another scanner, makes one as well."
     ]
     few = _without(own)
     if not len(scored):
