@@ -11,6 +11,8 @@ from engine.test_window_memory import Live
 
 SHAPE, ROI = (128, 12, 12), (16, 12, 12)
 
+OPTIONS = {"saliency": {}, "smoothgrad": {"samples": 2}, "feature_ablation": {"groups": "blocks", "side": 64}}
+
 
 class Columns(nn.Module):
     """A class for each stretch of the first axis of a ramp; wide, so that a window's graph is what counts."""
@@ -35,14 +37,15 @@ def peak(classes: int, method: str) -> int:
     ramp = torch.linspace(0, 1, SHAPE[0]).view(1, -1, 1, 1).expand(1, *SHAPE).clone()
     case = pc.Case(id="p1", inputs={"ct": ramp})
     with Live([ramp]) as live:
-        table = pc.aggregate(p, case, method=method, chunk=1, **({"samples": 2} if method == "smoothgrad" else {}))
+        table = pc.aggregate(p, case, method=method, chunk=1, **OPTIONS[method])
     assert not (table["measure"] == "never_predicted").any()
     return live.peak
 
 
-@pytest.mark.parametrize("method", ["saliency", "smoothgrad"])
+@pytest.mark.parametrize("method", OPTIONS)
 def test_twenty_classes_take_little_more_than_two(method: str) -> None:
     few, many = peak(2, method), peak(20, method)
     map_of_a_class = 4 * SHAPE[0] * SHAPE[1] * SHAPE[2]
-    assert many - few < 18 * map_of_a_class / 2  # its logits in a window are what a class adds, a few times over
+    # What a class adds are its logits in a window, a few times over; where copies are scored, its region as well.
+    assert many - few < 18 * map_of_a_class * (0.5 if pc.methods().loc[method, "gradients"] else 0.8)
     assert many < 1.5 * few
