@@ -204,6 +204,15 @@ def test_what_changes_is_written(tmp_path, undrawn):
     assert {p.name for p in done.files} >= {"change.csv", "change.figure", "change-matrix.figure", "change-matrix.csv"}
 
 
+def test_too_few_patients_to_compare_are_drawn_without_intervals():
+    found = what_changes(cube(cohort(n=3)), cube(cohort(n=8, seed=1, prefix="Q")), n_boot=10)
+    axis = change_figure(found, names=("few", "many")).axes[0]
+    assert "too few patients for intervals or tests" in axis.get_xlabel()
+    largest = found["difference"].abs().max()
+    points = [abs(line.get_xdata()[0]) for line in axis.lines if line.get_marker() == "o"]
+    assert len(points) == 24 and points[0] == pytest.approx(largest)
+
+
 def test_regions_that_are_no_classes_leave_reasons(tmp_path, undrawn):
     table = cohort(classes=("benign", "malignant"), n=6)
     done = write_cohort(table.assign(region=table["region"].replace({"benign": "lung", "malignant": "nodule"})), tmp_path)

@@ -23,26 +23,31 @@ def change_figure(
 ) -> Figure:
     """The cells that differ most for their spread, with 95 % intervals; filled where Holm's p is below 0.05.
 
+    Where no cell has an interval, the largest differences, as they are.
+
     Args:
         found: of :func:`~pellucid.aggregate.cohort.change.what_changes`.
         names: of the two cohorts; the difference is the second less the first.
         measure: its name, for the axis.
         systems: class to system of the body, for colours (those of the target).
     """
-    known = found[found["low"].notna()]
-    few = known.reindex(known["effect"].abs().fillna(0).sort_values(ascending=False, kind="stable").index).head(MOST)
+    tested = bool(found["low"].notna().any())
+    known = found[(found["low"] if tested else found["difference"]).notna()]
+    size = known["effect" if tested else "difference"].abs().fillna(0)
+    few = known.reindex(size.sort_values(ascending=False, kind="stable").index).head(MOST)
     labels = [f"{shown(str(t))}  ←  {shown(str(r))}" for t, r in zip(few["target"], few["region"])]
     with house_style():
         left, wide = 0.25 + width_of(labels, size=8.2, least=2.0), 3.6
         tall = 0.22 * max(1, len(few))
-        width, height = left + wide + 1.75, 0.6 + tall + 0.85
+        width, height = left + wide + 1.75, 0.6 + tall + 1.0
         figure = canvas(width, height, layout="none")
-        axis = figure.add_axes((left / width, 0.85 / height, wide / width, tall / height))
+        axis = figure.add_axes((left / width, 1.0 / height, wide / width, tall / height))
         axis.axvline(0, color=QUIET, linewidth=0.9)
         for y, row in enumerate(few.to_dict("records")):
             colour = colour_of(str(row["target"]), systems)
             sure = row["p_holm"] < LEVEL
-            axis.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=1.2)
+            if np.isfinite(row["low"]):
+                axis.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=1.2)
             face = colour if sure else "white"
             axis.plot(row["difference"], y, "o", markersize=5, color=colour, markerfacecolor=face)
         axis.set_yticks(range(len(few)), labels)
@@ -56,13 +61,15 @@ def change_figure(
         axis.locator_params(axis="x", nbins=6)
         one, two = (shown(n) for n in names)
         n, m = int(found["patients_a"].max()), int(found["patients_b"].max())
-        axis.set_xlabel(
-            f"difference in {measure}: {two} ({m} patients) less {one} ({n}), 95 % intervals of single cells\n"
-            f"filled: Holm's p < {LEVEL} over {int(found['p'].notna().sum())} cells "
-            f"({int((found['p_holm'] < LEVEL).sum())} of them)", parse_math=False,
+        said = (
+            f"95 % intervals of single cells; filled: Holm's p < {LEVEL}\nover {int(found['p'].notna().sum())} cells "
+            f"({int((found['p_holm'] < LEVEL).sum())} of them)"
+            if tested else "too few patients for intervals or tests"
         )  # fmt: skip
-        figure.text(0.12 / width, 1 - 0.1 / height, "What changes: class ← region, the largest effects first", va="top",
-                    fontweight="bold", fontsize=9)  # fmt: skip
+        axis.set_xlabel(f"difference in {measure}: {two} ({m} patients) less {one} ({n})\n{said}", parse_math=False)
+        first = "effects" if tested else "differences"
+        figure.text(0.12 / width, 1 - 0.1 / height, f"What changes: class ← region, the largest {first} first",
+                    va="top", fontweight="bold", fontsize=9)  # fmt: skip
         targets = [str(t) for t in few["target"]]
         legend(figure, patches(targets, systems), right=(left + wide + 0.15) / width, top=1 - 0.6 / height)
         return figure
