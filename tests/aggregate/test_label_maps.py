@@ -158,6 +158,16 @@ def test_names_come_from_a_file_or_the_other_way_round(tmp_path):
         label_names(path)
 
 
+def test_names_of_a_file_are_not_given_to_a_mask_beside_it(tmp_path):
+    path = written(tmp_path / "l.nii.gz", blobs(), np.eye(4))
+    predictor = Predictor(torch.nn.Conv3d(1, 2, 1), inputs=["ct"], task="segmentation", classes=["background", "a"])
+    one = case(np.eye(4), regions={"lesion": torch.from_numpy(blobs() == 2)})
+    mask, labels = label_maps(predictor, one, ["lesion", str(path)], predicted=None, names=NAMES)
+    assert list(mask.regions) == ["lesion"]
+    assert (mask.mask("lesion") == (torch.from_numpy(blobs()) == 2)).all()
+    assert list(labels.regions) == list(NAMES.values())
+
+
 def test_a_label_map_that_does_not_fit_is_refused(tmp_path):
     labels = blobs()
     far = np.diag([2.0, 2, 2, 1])

@@ -124,7 +124,8 @@ def of_truth(predictor: Predictor, case: Case) -> LabelMap:
 def of_case(predictor: Predictor, case: Case, name: str, names: Mapping[int, str] | None = None) -> LabelMap:
     """A region of the case: one region of a mask; of a label map one per value, called as ``names`` says.
 
-    Without ``names`` a value is called as the model's class with that label, of a segmentation, or ``name=value``.
+    Without ``names`` a value is called as the model's class with that label, of a segmentation, or ``name=value``. A
+    mask that is bool keeps its own name.
 
     Raises:
         InputError: the case has no such region.
@@ -132,10 +133,12 @@ def of_case(predictor: Predictor, case: Case, name: str, names: Mapping[int, str
     if name not in case.regions:
         raise InputError(f"case {case.id}: no region {name!r}; {nearest(name, ('predicted', 'truth', *case.regions))}")
     given = case.regions[name]
+    if given.dtype == torch.bool:  # a mask has a name already; ``names`` are of the label maps beside it
+        return of_masks(name, {name: given})
     if names:
         return of_labels(name, given.to(torch.int64), names)
     values = [int(v) for v in given.unique() if v]
-    if given.dtype == torch.bool or values in ([], [1]):
+    if values in ([], [1]):
         return of_masks(name, {name: given})
     known = class_names(predictor) if predictor.task == "segmentation" else {}
     return of_labels(name, given, {v: known.get(v, f"{name}={v}") for v in values})
