@@ -59,7 +59,8 @@ def aggregate(
         measures: ``"signed"``: the signed sums and means alone, of ``saliency`` with ``keep_sign=True`` and
             ``input_x_gradient``, by forward mode where there are fewer regions than classes.
         way: of signed sums: ``"forward"`` or ``"reverse"`` mode, whichever takes fewer passes by default.
-        keep: classes whose maps are returned as well. Their score takes one more pass.
+        keep: classes whose maps are returned as well. Their score takes one more pass through the windows that hold
+            some of the class.
         seed: of everything random in the method.
         background: cases that stand for a usual input, for methods that compare with a cohort.
         device, precision, memory, chunk, overlap: of the :class:`~pellucid.engine.Engine`.
@@ -103,8 +104,8 @@ def aggregated(
     made = case_table(engine, case, explainer, seed=seed, background=background, **asked)
     if made.kept is None:
         return made, []
-    targets, result = made.kept
-    problem = Problem(engine, [case], targets, seed=seed, background=background)
+    targets, bound, result = made.kept
+    problem = Problem(engine, [case], targets, seed=seed, background=background, frozen=[bound])
     return made, judged(problem, explainer, result, problem.scores, [made.cost])[0]
 
 

@@ -141,10 +141,11 @@ def test_kept_maps_are_the_methods_own_and_no_other_is_kept():
     for method, options in (("smoothgrad", {"samples": 2}), ("feature_ablation", {"groups": "blocks", "side": 6})):
         table, kept = pc.aggregate(p, c, method=method, keep=["heart"], **options)
         assert [a.target["index"] for a in kept] == [1]
-        own = pc.explain(p, c, method, target="heart", **options)
+        own = pc.explain(p, c, method, target=1, **options)
         assert kept[0].maps["ct"].shape == own.maps["ct"].shape
         torch.testing.assert_close(kept[0].maps["ct"], own.maps["ct"], rtol=1e-5, atol=1e-6)
         assert kept[0].score == pytest.approx(own.score, rel=1e-5)
+        assert kept[0].target == own.target and kept[0].flags == own.flags
         assert kept[0].provenance["parameters"] == own.provenance["parameters"]
         assert len(table) == len(pc.aggregate(p, c, method=method, **options))
 

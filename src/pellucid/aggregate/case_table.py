@@ -17,7 +17,7 @@ from pellucid.aggregate.work import Work
 from pellucid.core.case import Case
 from pellucid.core.cost import Cost
 from pellucid.core.explainer import Explainer, Result
-from pellucid.core.target import Target
+from pellucid.core.target import Bound, Target
 from pellucid.engine.engine import Engine
 from pellucid.engine.game import Painted
 from pellucid.engine.linear import Linear
@@ -36,14 +36,14 @@ class CaseTable:
         cost: all passes together.
         flags: target to words for what is wrong or special.
         labels: predicted label map ``(*spatial)`` of a segmentation.
-        kept: the targets whose maps were asked for, and the maps, ``(1, T, *shape)`` for T of them.
+        kept: the targets whose maps were asked for, as they were bound, and the maps, ``(1, T, *shape)`` for T of them.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Tensor | None = None
-    kept: tuple[list[Target], Result] | None = None
+    kept: tuple[list[Target], list[Bound], Result] | None = None
 
 
 def case_table(
@@ -104,7 +104,9 @@ def case_table(
     table = CaseTable(cost=meter.total, labels=labels, flags={n: f for n, f in flags.items() if f})
     table.rows = list(rows(work, directional, signed=measures == "signed"))
     if work.keep:
-        table.kept = [asked[t] for t in work.keep], work.kept()
+        all_bound = problem.objective.bound[0] or []
+        bound = [all_bound[t] if of_classes is None else of_classes[t].bound() for t in work.keep]
+        table.kept = [asked[t] for t in work.keep], bound, work.kept()
     return table
 
 

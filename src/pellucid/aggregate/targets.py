@@ -48,7 +48,8 @@ class LabelTarget:
         """The target as the engine's objectives hold it."""
         mask = self.mask()
         weight = mask if self.weight == 1 else mask * self.weight
-        return Bound(self.index, self.label, weight, () if self.voxels else ("empty_target",))
+        label = f"{self.label} (predicted region)" if self.predicted else self.label
+        return Bound(self.index, label, weight, () if self.voxels else ("empty_target",))
 
 
 class LabelSeeds:
