@@ -38,7 +38,8 @@ def importance_figure(
     names = by_system(dict.fromkeys([*map(str, edges["target"]), *map(str, edges["source"])]), systems)
     n, top = len(names), float(edges["weight"].max())
     at = {name: _place(math.pi / 2 - math.tau * k / n) for k, name in enumerate(names)}
-    largest = max((v for v in own.values() if math.isfinite(v)), default=0.0) or 1.0
+    known = [v for v in own.values() if math.isfinite(v) and v > 0]
+    largest = max(known, default=1.0)
     with house_style():
         circle, side = 2.0 + 0.045 * n, 0.3 + width_of([shown(n) for n in names], size=8.2)
         above = below = 0.75 if n <= MOST_LEVEL else side + 0.35
@@ -70,9 +71,9 @@ def importance_figure(
         right = (span + 0.05) / width
         legend(figure, patches(names, systems), right=right, top=1 - 0.45 / height)
         _scale(figure, top, right, 0.65 / height)
-        figure.text(0.15 / width, 0.12 / height, (f"Arrows: {rule}. " if rule else "") +
-                    f"Nodes: mass in the class's own region, up to {largest:.3f}.", fontsize=7.5, color=QUIET,
-                    va="bottom")  # fmt: skip
+        said = [f"Arrows: {rule}."] if rule else []
+        said += [f"Nodes: mass in the class's own region, up to {largest:.3f}."] if known else []
+        figure.text(0.15 / width, 0.12 / height, " ".join(said), fontsize=7.5, color=QUIET, va="bottom")
         return figure
 
 

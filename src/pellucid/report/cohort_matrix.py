@@ -56,7 +56,7 @@ def mass_matrix(
     key = patches([*rows, *columns], systems)
     high = min(tall, 1.7)  # of the colour bar; the key below it may need more than the matrix has
     low = 0.4 + max(0.0, high + 0.25 + 0.2 * len(key) - tall)
-    width, height = left + wide + 1.95, above + tall + low
+    width, height = max(4.8, left + wide + 1.95), above + tall + low
     norm: Any = mpl.colors.Normalize(-top, top) if signed else mpl.colors.PowerNorm(0.5, 0, top)
     if times:
         far = max(2.0, top)
@@ -84,8 +84,8 @@ def mass_matrix(
         if behind:
             axis.text(-0.85, -0.75, shown(background), rotation=90, ha="center", va="bottom", fontsize=8, color=QUIET)
         figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontweight="bold", fontsize=9)
-        figure.text((left + wide) / width, (low - 0.1) / height, "columns: region; rows: class that is explained"
-                    + (f"; {marks}" if marks else ""), ha="right", va="top", fontsize=7.5, color=QUIET)  # fmt: skip
+        figure.text(0.12 / width, (low - 0.1) / height, "columns: region; rows: class that is explained"
+                    + (f"; {marks}" if marks else ""), va="top", fontsize=7.5, color=QUIET)  # fmt: skip
         bar = figure.add_axes(((left + wide + 0.18) / width, (low + tall - high) / height, 0.12 / width,
                                high / height))  # fmt: skip
         ticks = [-top, -top / 2, 0, top / 2, top] if signed else [0, top / 16, top / 4, top / 2, top]
