@@ -10,6 +10,8 @@ from torch import nn
 import pellucid as pc
 from pellucid.aggregate.regions import region_table
 from pellucid.aggregate.wide import to_wide
+from pellucid.core.explainer import EXPLAINERS
+from pellucid.engine import Problem
 from pellucid.engine.windows import Plan
 from pellucid.errors import InputError, UsageError
 from pellucid.explain.gradient.integrated_gradients import quadrature
@@ -277,3 +279,19 @@ def test_the_wide_table_has_the_published_columns():
 def test_what_makes_no_sense_is_said(asked, error, words):
     with pytest.raises(error, match=words):
         pc.aggregate(predictor(), case(), method=asked.pop("method", "smoothgrad"), **asked)
+
+
+def test_every_method_that_streams_gives_its_own_map():
+    """All that is registered: what `linear` makes plane by plane is what `attribute` makes as a whole."""
+    p, c = predictor(), case()
+    engine = pc.Engine(p)
+    streams = []
+    for name, kind in EXPLAINERS.items():
+        problem = Problem(engine, [c], [pc.RegionScore(1)])
+        if kind().linear(problem) is None:
+            continue
+        streams.append(name)
+        _, [kept] = pc.aggregate(p, c, method=kind(), targets=[1], keep=[1])
+        own = pc.explain(p, c, kind(), target=1)
+        torch.testing.assert_close(kept.maps["ct"], own.maps["ct"], rtol=1e-4, atol=1e-6)
+    assert {"saliency", "input_x_gradient", "smoothgrad"} <= set(streams)
