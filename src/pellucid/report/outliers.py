@@ -51,8 +51,9 @@ def _panel(
         alike = "26 in 100 of the new cases by a forest grown on 32, 8 in 100 by one grown on 100"
     notes = [
         "For each class an isolation forest on the shares of the map by region; z: robust standard deviations from the "
-        "median of the cases that the forest was grown on. The automatic threshold always finds some: where all cases "
-        f"were drawn alike, it called {alike} outliers. An outlier is a case to look at, not a wrong one; a field of view "
+        "median of the cases that the forest was grown on. The automatic threshold finds some where there are none: in "
+        f"simulated cohorts whose cases were all drawn alike it called {alike} outliers (fewer under another law). An "
+        "outlier is a case to look at, not a wrong one; a field of view "
         "without an organ, or another scanner, makes one as well."
     ]
     few = _without(own)
