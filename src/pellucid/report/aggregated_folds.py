@@ -62,8 +62,8 @@ def context_fold(mass: Cube) -> list[Panel]:
         f"({shown(str(high['target']))}) of its map."
     )
     note = (
-        "A class’s border is known from both of its sides, so evidence outside it is no fault; thin structures have "
-        "more of it because maps are smooth."
+        "A class’s border is known from both of its sides, so evidence outside it is no fault; a thin structure has "
+        "its surroundings within a voxel or two."
     )
     shares = [f"{r['target']} {number(r['mean'])}" for r in known.to_dict("records")]
     alt = "Share outside the class: " + "; ".join(shares)
@@ -116,7 +116,7 @@ def tree_fold(means: pd.DataFrame) -> list[Panel]:
         "Classes are near where each has much of its evidence in the other (distance max(√mass) − √mass, average "
         "linkage). The cophenetic correlation says how far the tree tells these distances as they are: 1 means fully"
         + ("; here it does not, so look at the matrix." if weak else ".")
-        + " Neighbours in the body are near for the plain reason that maps are smooth."
+        + " A map that spreads over a border makes neighbours near, whatever the model has learnt."
     )
     gone = listed([shown(n) for n in found.left_out])
     out = [f"Left out, because not all masses are known: {gone}."] if gone else []

@@ -24,7 +24,7 @@ def data_rows(run: Run, task: str) -> tuple[list[str], list[list[str]]]:
     kind = {
         "classification": "truth",
         "regression": "true score, median (range)",
-        "segmentation": "labelled pixels, median (range)",
+        "segmentation": "labelled pixels or voxels, median (range)",
     }[model["task"]]
     rows = []
     for part, own in table.groupby("part", sort=False):
