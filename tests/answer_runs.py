@@ -9,19 +9,13 @@ import numpy as np
 import torch
 
 import pellucid as pc
-from pellucid.data import DATASETS
+from own_sets import registered
 from pellucid.data.case_list import collect
 from pellucid.study.recipe import Recipe
 from pellucid.study.run import run_recipe
 from pellucid.study.store import Run
 
 NAMES = ("nodule", "effusion", "rare")
-
-
-def register() -> None:
-    """The data set ``tables_to_learn``, once."""
-    if "tables_to_learn" not in DATASETS:
-        DATASETS.register("tables_to_learn")(tables_to_learn)
 
 
 def tables_to_learn(root: str | None = None, *, patients: int = 150, labels: bool = False, seed: int = 0) -> Any:
@@ -45,7 +39,6 @@ def tables_to_learn(root: str | None = None, *, patients: int = 150, labels: boo
 
 def recipe(*, labels: bool = False, calibrate: bool = True, patients: int = 150, epochs: int = 12) -> Recipe:
     """Trained alone, for too long and too fast, so that probabilities are too extreme."""
-    register()
     data = {"dataset": "tables_to_learn", "options": {"labels": labels, "patients": patients}, "fractions": [0.3, 0.35, 0.35]}
     task = {
         "name": "labels" if labels else "classes", "data": data,
@@ -61,4 +54,5 @@ def recipe(*, labels: bool = False, calibrate: bool = True, patients: int = 150,
 
 def run(folder: Path, **options: Any) -> Run:
     """The run of :func:`recipe`."""
-    return run_recipe(recipe(**options), folder, quiet=True)
+    with registered(tables_to_learn=tables_to_learn):
+        return run_recipe(recipe(**options), folder, quiet=True)

@@ -240,9 +240,14 @@ def usual(family: str, method: str, *, brief: bool = False) -> list[list[Attribu
     own = method in SMALL and (brief or method in SAMPLED)
     if (family, method, own) not in _known:
         f = FAMILIES[family]
-        made = explain(small(method) if own else method, f.predictor(), f.cases(), f.targets)
+        made = explain(small(method) if own else as_usual(method), f.predictor(), f.cases(), f.targets)
         _known[family, method, own] = made
     return _known[family, method, own]
+
+
+def as_usual(method: str) -> Explainer:
+    """The method that :func:`usual` asks."""
+    return small(method) if method in SAMPLED else as_explainer(method)
 
 
 def gap(a: Attribution, b: Attribution, *, rounding: float = 0.0) -> float:

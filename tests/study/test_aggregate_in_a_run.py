@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 
 import pellucid as pc
+from own_sets import registering
 from pellucid.core.case import Case
-from pellucid.data.registry import DATASETS
 from pellucid.errors import UsageError
 from pellucid.nets import load_module
 from pellucid.report import build_report
@@ -48,8 +48,7 @@ def volumes(n=2, first="p"):
     return cases
 
 
-if "volumes_to_aggregate" not in DATASETS:
-    DATASETS.register("volumes_to_aggregate")(volumes)
+own_sets = registering(volumes_to_aggregate=volumes)
 
 
 def recipe(folder, **more):

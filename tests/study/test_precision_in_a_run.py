@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from own_sets import registering
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.core.windows import windows
-from pellucid.data.registry import DATASETS
 from pellucid.report.limits import limits
 from pellucid.study.recipe import load_recipe
 from pellucid.study.run import run_recipe
@@ -37,8 +37,7 @@ def pictures():
     return [Case(id=f"p{i}", inputs={"x": torch.rand(1, 12, 10, generator=g)}, truth=0) for i in range(2)]
 
 
-if "pictures_in_half" not in DATASETS:
-    DATASETS.register("pictures_in_half")(pictures)
+own_sets = registering(pictures_in_half=pictures)
 
 
 def run(folder, precision, net="Segment", task="segmentation", **section):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-from contract.families import FAMILIES, METHODS, explain, gap, usual
+from contract.families import FAMILIES, METHODS, as_usual, explain, gap, usual
 from pellucid.engine.engine import Engine
 from pellucid.train import fit
 from tiny_networks import SETTINGS, Noisy, cases, registered
@@ -19,7 +19,7 @@ def test_always_in_eval_mode_with_a_warning(method: str) -> None:
     module = F.module().train()
     statistics = {k: v.clone() for k, v in module.state_dict().items() if "running" in k or "tracked" in k}
     with pytest.warns(UserWarning, match="Fusion is in train mode; Pellucid explains a copy in eval mode"):
-        rows = explain(method, F.predictor(module), F.cases(), F.targets)
+        rows = explain(as_usual(method), F.predictor(module), F.cases(), F.targets)
     assert module.training
     assert all(torch.equal(v, module.state_dict()[k]) for k, v in statistics.items())
     for x, y in zip(rows, usual("picture", method)):
