@@ -29,7 +29,7 @@ def volume_work(*, quick: bool, full: bool) -> dict[str, Any]:
         "title": "Organs in CT volumes",
         "question": "By which organs does the network know each organ, and in whom does it do so otherwise?",
         "data": data | {"options": {"n": n, "size": size, "seed": 42}, "fractions": [0.5, 0.1, 0.4]},
-        # Patients of another hospital, the last of whom has a lung without air. Drawn with the seeds 43 to 54 that patient
+        # Patients of another hospital, the last of whom has a lung without air. Drawn with the seeds 43 to 54 that one
         # has the lowest score of all in eleven cohorts of twelve, in the one of 43 the second lowest.
         "also": {"clinic": data | {"options": {"n": clinic, "size": size, "seed": 45, "outliers": 1}}},
         "model": {
