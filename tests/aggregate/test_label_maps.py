@@ -217,3 +217,17 @@ def test_several_label_maps_each_take_the_joins_that_they_can(tmp_path):
     assert list(label_maps(p, c, "box", predicted=labels)[0].regions) == ["box"]
     with pytest.raises(InputError, match="no true mask"):
         label_maps(p, c, "truth", predicted=labels)
+
+
+def test_a_label_map_of_the_case_has_the_classes_names_where_it_is_the_truth_alone():
+    labels = torch.from_numpy(blobs())
+    net = torch.nn.Conv3d(1, 4, 1)
+    p = Predictor(net, inputs=["ct"], task="segmentation", classes=["background", *NAMES.values()])
+    other = case(regions={"vessels": labels}, truth=labels.flip(0))
+    (found,) = label_maps(p, other, "vessels", predicted=None)
+    assert set(found.regions) == {"vessels=1", "vessels=2", "vessels=3"}  # another numbering may stand behind it
+    same = case(regions={"organs": labels.to(torch.int16)}, truth=labels)
+    (found,) = label_maps(p, same, "organs", predicted=None)
+    assert set(found.regions) == set(NAMES.values())
+    (found,) = label_maps(p, other, "vessels", predicted=None, names={1: "vein"})
+    assert set(found.regions) == {"vein"}

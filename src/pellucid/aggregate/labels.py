@@ -124,8 +124,8 @@ def of_truth(predictor: Predictor, case: Case) -> LabelMap:
 def of_case(predictor: Predictor, case: Case, name: str, names: Mapping[int, str] | None = None) -> LabelMap:
     """A region of the case: one region of a mask; of a label map one per value, called as ``names`` says.
 
-    Without ``names`` a value is called as the model's class with that label, of a segmentation, or ``name=value``. A
-    mask that is bool keeps its own name.
+    Without ``names`` a value is called ``name=value``; in a label map that is the case's true mask as the model's class
+    with that label. A mask that is bool keeps its own name.
 
     Raises:
         InputError: the case has no such region.
@@ -140,5 +140,10 @@ def of_case(predictor: Predictor, case: Case, name: str, names: Mapping[int, str
     values = [int(v) for v in given.unique() if v]
     if values in ([], [1]):
         return of_masks(name, {name: given})
-    known = class_names(predictor) if predictor.task == "segmentation" else {}
+    known = class_names(predictor) if predictor.task == "segmentation" and _is_truth(given, case) else {}
     return of_labels(name, given, {v: known.get(v, f"{name}={v}") for v in values})
+
+
+def _is_truth(given: Tensor, case: Case) -> bool:
+    """Whether a label map is the case's true mask: of any other the numbers may mean something else."""
+    return isinstance(case.truth, Tensor) and given.shape == case.truth.shape and bool((given == case.truth).all())
