@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
+from pellucid.core.registry import Registry
 from pellucid.data.registry import DATASETS
 
 
 @contextmanager
-def registered(**loaders: Callable[..., Any]) -> Iterator[None]:
-    """Data sets by name, until the end of the block."""
-    list(DATASETS)  # ours are loaded first
-    for name, loader in loaders.items():
-        DATASETS.add(name, loader)
+def entries(registry: Registry[Any], **named: Any) -> Iterator[None]:
+    """Entries of a registry by name, until the end of the block."""
+    list(registry)  # ours are loaded first
+    for name, entry in named.items():
+        registry.add(name, entry)
     try:
         yield
     finally:
-        for name in loaders:
-            del DATASETS._entries[name]
+        for name in named:
+            del registry._entries[name]
+
+
+def registered(**loaders: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Data sets by name, until the end of the block."""
+    return entries(DATASETS, **loaders)
 
 
 def registering(**loaders: Callable[..., Any]) -> Any:

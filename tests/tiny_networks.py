@@ -2,13 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import nn
 
+from own_sets import entries
 from pellucid.core.case import Case
 from pellucid.nets.registry import NETWORKS
 
@@ -28,17 +28,9 @@ class Noisy(nn.Module):
         return self.body(x)
 
 
-@contextmanager
-def registered(**networks) -> Iterator[None]:
+def registered(**networks) -> AbstractContextManager[None]:
     """Networks by name, until the end of the block."""
-    list(NETWORKS)
-    for name, network in networks.items():
-        NETWORKS.add(name, network)
-    try:
-        yield
-    finally:
-        for name in networks:
-            del NETWORKS._entries[name]
+    return entries(NETWORKS, **networks)
 
 
 def cases(n: int, prefix: str, seed: int = 0, side: int = 12) -> list[Case]:

@@ -27,13 +27,13 @@ from pellucid.engine.seeds import Seeds
 from pellucid.engine.slabs import Copies, Slab, label_map, slabs
 from pellucid.engine.stitched import Clean
 from pellucid.engine.stream import Stream, shape_of
+from pellucid.engine.sums import Sums, Transform
 from pellucid.engine.tangents import jvp
 from pellucid.engine.too_large import window_too_large
 from pellucid.engine.windows import Plan, spatial
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError, nearest
 from pellucid.types import Precision
 
-Transform = Callable[[Tensor, dict[str, Tensor]], dict[str, Tensor]]
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -261,8 +261,7 @@ class Engine:
         count, targets = len(objective.cases), len(objective.targets)
         scores: list[Tensor] = []
         refs: list[Tensor] = []
-        sums: dict[str, Tensor] = {}
-        squares: dict[str, Tensor] = {}
+        sums = Sums(count, weights=weights, transform=transform, square=square)
 
         def step(index: Tensor) -> None:
             owner = stream.owner[index]
@@ -279,30 +278,13 @@ class Engine:
                 grads = self._vjps(score, leaves)
                 other_score = objective(output[len(index) :].detach(), owner) if reference is not None else None
             self._count(owner, 1 if reference is None else 2, targets)
-            if transform is not None:
-                grads = transform(index, grads)
-            to = owner.to(self.device)
-            if square:  # a variance is the difference of the two sums: in float32 it would drown in their rounding
-                grads = {k: g.double() for k, g in grads.items()}
-            squared = {k: g * g for k, g in grads.items()} if square else {}
-            if weights is not None:
-                w = weights[index].to(self.device)
-                grads = {k: g * _column(w, g) for k, g in grads.items()}
-                squared = {k: g * _column(w, g) for k, g in squared.items()}
-            # Nothing is added before all of the chunk is there: it may run out of memory and be run again, halved.
-            for into, values in ((sums, grads), (squares, squared)):
-                for name, g in values.items():
-                    if name not in into:
-                        into[name] = g.new_zeros((count, targets, *g.shape[2:]))
-            for into, values in ((sums, grads), (squares, squared)):
-                for name, g in values.items():
-                    into[name].index_add_(0, to, g)
+            sums.add(grads, owner, index)
             if other_score is not None:
                 refs.append(other_score)
             scores.append(score.detach())
 
         self._chunks(stream, step, graph=True, pair=reference is not None)
-        return Gradients(torch.cat(scores), sums, squares, torch.cat(refs) if refs else None)
+        return Gradients(torch.cat(scores), sums.sums, sums.squares, torch.cat(refs) if refs else None)
 
     def activations(
         self, stream: Stream, objective: Objective, names: Sequence[str], *, gradients: bool = True
@@ -730,11 +712,6 @@ class Engine:
 def leaf(value: Tensor) -> Tensor:
     """``value``, made to receive gradients: itself if it has a graph, else cut off from what made it."""
     return value if value.requires_grad else value.detach().requires_grad_(torch.is_grad_enabled())
-
-
-def _column(w: Tensor, like: Tensor) -> Tensor:
-    """``(n,)`` weights, broadcastable with ``(n, …)``."""
-    return w.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def pick_device(device: str) -> torch.device:

@@ -16,6 +16,7 @@ from pellucid.engine import memory
 from pellucid.engine.rows import planes_of, row_gradients, run, stitch, window_stream
 from pellucid.engine.seeds import BoundSeeds, CurvedSeeds, Seeds, linear, pointwise
 from pellucid.engine.stream import Stream
+from pellucid.engine.sums import Sums
 from pellucid.engine.windows import Plan, Window
 from pellucid.errors import UsageError
 
@@ -295,8 +296,7 @@ def gradients(
     apart = transform is not None or square
     found: list[Tensor] = []
     others: list[Tensor] = []
-    sums: dict[str, Tensor] = {}
-    squares: dict[str, Tensor] = {}
+    added = Sums(count, weights=weights, transform=transform, square=square)
     for group in groups(plan, stream):
         volumes, owner = stream.make(group), stream.owner[group]
         partner = reference.make(group) if reference is not None else None
@@ -319,7 +319,7 @@ def gradients(
         scale = None if apart or weights is None else weights[group].tolist()
         into = {
             k: v.new_zeros((len(owner) if apart else count, targets, *v.shape[1:])) for k, v in volumes.items()
-        } if apart or not sums else sums  # fmt: skip
+        } if apart or not added.sums else added.sums  # fmt: skip
         parts = torch.zeros(2, len(owner), targets, dtype=torch.float64, device=engine.device)
         for row in plan.rows:
             got, own, theirs = row_gradients(
@@ -339,30 +339,7 @@ def gradients(
         if partner is not None:
             others.append(parts[1].to(engine.dtype) if other is None else objective(other, owner).to(engine.device))
         if apart:
-            _add(into, owner.to(engine.device), sums, squares, count, group, weights, transform, square=square)
+            added.add(into, owner, group)
         else:
-            sums = into
-    return Gradients(torch.cat(found), sums, squares, torch.cat(others) if others else None)
-
-
-def _add(
-    grads: dict[str, Tensor], owner: Tensor, sums: dict[str, Tensor], squares: dict[str, Tensor], count: int,
-    group: Tensor, weights: Tensor | None, transform: Any, *, square: bool,
-) -> None:  # fmt: skip
-    """Transform, weigh and add the gradients ``(G, T, *shape)`` of some items, as without windows."""
-    from pellucid.engine.engine import _column
-
-    if transform is not None:
-        grads = transform(group, grads)
-    if square:
-        grads = {k: g.double() for k, g in grads.items()}
-    squared = {k: g * g for k, g in grads.items()} if square else {}
-    if weights is not None:
-        w = weights[group].to(owner.device)
-        grads = {k: g * _column(w, g) for k, g in grads.items()}
-        squared = {k: g * _column(w, g) for k, g in squared.items()}
-    for into, values in ((sums, grads), (squares, squared)):
-        for name, g in values.items():
-            if name not in into:
-                into[name] = g.new_zeros((count, *g.shape[1:]))
-            into[name].index_add_(0, owner, g)
+            added.sums = into
+    return Gradients(torch.cat(found), added.sums, added.squares, torch.cat(others) if others else None)
