@@ -130,3 +130,23 @@ def test_errors_say_what_the_command_line_returns() -> None:
     assert nearest("x", []) == "known: none"
     assert str(unknown("method", "oclusion", ["occlusion", "edge"])) == "unknown method 'oclusion'; did you mean 'occlusion'?"
     assert str(unknown("method", "zzz", ["b", "a"])) == "unknown method 'zzz'; known: a, b"
+
+
+def test_a_missing_input_is_named_and_its_place_is_held_by_zeros() -> None:
+    case = Case(id="p1", inputs={"ct": CT + 1, "ehr": torch.zeros(3), "t1": CT}, missing=("t1", "ehr"))
+    assert case.missing == ("ehr", "t1")  # in the order of the inputs
+    assert case.replace(truth=1).missing == ("ehr", "t1")
+    assert Case(id="p1", inputs={"ct": CT}).missing == ()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "missing", "message"),
+    [
+        ({"ct": CT}, ("t1",), r"case p1: input 't1' is said to be missing, and there is none of this name \(ct\); put zeros"),
+        ({"ct": CT, "t1": CT + 1}, ("t1",), "case p1: input 't1' is said to be missing, and has values; give zeros"),
+        ({"ct": CT, "t1": CT}, ("t1", "ct"), r"case p1: all its inputs are missing \(t1, ct\); leave the case out"),
+    ],
+)
+def test_missing_inputs_that_cannot_be(inputs: dict, missing: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Case(id="p1", inputs=inputs, missing=missing)

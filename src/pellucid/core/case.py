@@ -30,9 +30,12 @@ class Case:
         affine: ``(4, 4)``, voxel index to RAS+ millimetres (volumes); gives ``spacing`` if that is None.
         meta: age, sex, view, display window and the like. Never written to logs.
         geometry: the volume's grid and that of its source file; made from ``affine`` if None.
+        missing: names of inputs that this patient does not have. In ``inputs`` they are zeros of the right shape, which
+            hold the place: no model is shown them, but its stand-in (:meth:`Predictor.stand_in`).
 
     Raises:
-        InputError: a value that is not finite, an input without an axis, a region or mask on another grid.
+        InputError: a value that is not finite, an input without an axis, a region or mask on another grid; a missing
+            input that is not in ``inputs``, or has values there; nothing but missing inputs.
 
     Example:
         >>> c = Case(id="p1", inputs={"ct": torch.zeros(1, 8, 8)}, truth=1, spacing=(0.7, 0.7))
@@ -49,6 +52,7 @@ class Case:
     affine: Any = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     geometry: Geometry | None = None
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Bring everything to tensors and check that it fits together."""
@@ -57,6 +61,7 @@ class Case:
         if not self.inputs:
             raise InputError(f"case {self.id}: no inputs; give at least one picture or table")
         put("inputs", {str(k): self._as_input(str(k), v) for k, v in self.inputs.items()})
+        put("missing", self._as_missing(self.missing))
         put("group", self.id if self.group is None else str(self.group))
         spatial = self.spatial
         put("regions", {str(k): self._as_region(str(k), v, spatial) for k, v in self.regions.items()})
@@ -140,6 +145,23 @@ class Case:
                 "replace them before explaining"
             )
         return tensor
+
+    def _as_missing(self, missing: Any) -> tuple[str, ...]:
+        names = (missing,) if isinstance(missing, str) else tuple(str(n) for n in missing)
+        for name in names:
+            if name not in self.inputs:
+                raise InputError(
+                    f"case {self.id}: input {name!r} is said to be missing, and there is none of this name "
+                    f"({', '.join(self.inputs)}); put zeros of its shape in inputs, to hold its place"
+                )
+            if self.inputs[name].any():
+                raise InputError(
+                    f"case {self.id}: input {name!r} is said to be missing, and has values; give zeros of its shape, "
+                    "or take it out of missing"
+                )
+        if names and set(names) == set(self.inputs):
+            raise InputError(f"case {self.id}: all its inputs are missing ({', '.join(names)}); leave the case out")
+        return tuple(n for n in self.inputs if n in names)
 
     def _as_region(self, name: str, value: Any, spatial: tuple[int, ...]) -> Tensor:
         mask = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value).detach().cpu()

@@ -228,6 +228,7 @@ class Run:
             spacing=tuple(attrs["spacing"]) if attrs.get("spacing") else None,
             geometry=None if geometry is None else Geometry.described(geometry),
             meta=attrs.get("display", {}),
+            missing=tuple(attrs.get("missing", ())),
         )
 
     def prediction(self, task: str, case_id: str) -> Tensor | None:
@@ -395,6 +396,7 @@ def _case_attributes(case: Case) -> dict[str, Any]:
     return {
         "id": case.id,
         "inputs": list(case.inputs),  # a folder has no order of its own
+        "missing": list(case.missing),
         "regions": list(case.regions),
         "truth": None if isinstance(case.truth, Tensor) else case.truth,
         "spacing": list(case.spacing) if case.spacing else None,
