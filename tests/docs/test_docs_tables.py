@@ -19,7 +19,7 @@ from pellucid.core.fill import KINDS, Fill
 from pellucid.core.metric import METRICS, NEEDS, QUESTIONS, Metric
 from pellucid.core.refiner import REFINERS
 from pellucid.core.verdict import Thresholds
-from pellucid.data.zones import ZONES
+from pellucid.data.zones import LUNG_ZONES, ZONES
 from pellucid.evaluate.evidence import Evidence, View
 from pellucid.evaluate.run import as_metric
 from pellucid.explain.make import as_explainer
@@ -246,7 +246,7 @@ def test_words_in_the_cells_are_those_that_the_code_knows():
     described = by_name(tables(section("docs/howto-recipe.md", "Augmentation"))[0], "name")
     assert set(described) == set(AUGMENTATIONS)
     assert words("`train`", "loss") == {name for names in BY_TASK.values() for name in names}
-    assert words("`data`", "zones") == set(ZONES)
+    assert words("`data`", "zones") == {*ZONES, LUNG_ZONES}
     assert words("`evaluate`", "thresholds") == set(Thresholds.__dataclass_fields__)
 
 
