@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import pandas as pd
+
 from pellucid.core.case import Case, check_unique
 from pellucid.errors import InputError, PellucidError, UsageError
 
@@ -12,11 +14,16 @@ T = TypeVar("T")
 
 
 class CaseList(list[Case]):
-    """A list of cases; ``failed`` holds ``(id, reason)`` of each one that could not be read."""
+    """A list of cases; ``failed`` holds ``(id, reason)`` of each one that could not be read.
+
+    ``cleaning`` is a table with a line (``case``, ``problem``, ``detail``, ``action``) for whatever was noticed of a
+    case and dealt with: a duplicate that was left out, a picture that is listed and absent; None where nothing looked.
+    """
 
     def __init__(self, cases: Iterable[Case] = (), failed: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(cases)
         self.failed: list[tuple[str, str]] = list(failed)
+        self.cleaning: pd.DataFrame | None = None
 
 
 def collect(items: Iterable[tuple[str, T]], make: Callable[[str, T], Case], *, source: str) -> CaseList:

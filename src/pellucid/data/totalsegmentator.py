@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from pellucid.core.case import Case
 from pellucid.core.geometry import Geometry
 from pellucid.data.case_list import CaseList, collect
 from pellucid.data.ct_volume import Preparation
+from pellucid.data.progress import reading
 from pellucid.data.registry import DATASETS
 from pellucid.data.scan_table import ScanTable
 from pellucid.data.structure_masks import SUFFIX, label_map
@@ -91,15 +89,13 @@ def load_totalsegmentator(
         kept = VolumeCache(folder=table.root / cache, options=options)
     found: list[dict[str, Any]] = []
 
-    columns = (TextColumn("totalsegmentator"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(folders))
+    with reading("totalsegmentator", len(folders)) as done:
 
         def make(id: str, folder: Path) -> Case:
             try:
                 tensors, facts = _prepared(folder, how, chosen, resample=resample_masks, cache=kept)
             finally:
-                bar.advance(task)
+                done()
             labels = tensors.get("labels")
             said = {"modality": "CT", "group_is": "scan", "window": how.shown(DISPLAY)}
             case = Case(
