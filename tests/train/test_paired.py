@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from pellucid.errors import UsageError
-from pellucid.train import compare_folds
+from pellucid.train import compare_folds, spread_of_folds
 
 
 def literal(a: list[float], b: list[float], ratio: float) -> tuple[float, float]:
@@ -86,3 +86,28 @@ def test_what_is_undefined():
     ):  # fmt: skip
         with pytest.raises(UsageError, match=sentence):
             compare_folds(a, b, ratio=ratio)
+
+
+@pytest.mark.parametrize("k", [3, 5, 9])
+def test_wilcoxon_over_the_folds_is_that_of_scipy(k):
+    rng = np.random.default_rng(k)
+    a, b = rng.normal(0.8, 0.05, k), rng.normal(0.78, 0.05, k)
+    assert compare_folds(a, b, ratio=1 / 4).wilcoxon_p == pytest.approx(stats.wilcoxon(a, b).pvalue)
+    always = compare_folds(b + 0.1, b, ratio=1 / 4).wilcoxon_p
+    assert always == pytest.approx(2 / 2**k), "the least that k folds can give"
+
+
+def test_the_interval_of_one_training_is_students_with_the_corrected_variance():
+    values = [0.81, 0.78, math.nan, 0.85, 0.80]
+    found = spread_of_folds(values, ratio=1 / 4)
+    known = [v for v in values if v == v]
+    assert (found.folds, found.mean, found.sd) == (4, pytest.approx(np.mean(known)), pytest.approx(np.std(known, ddof=1)))
+    scale = math.sqrt((1 / 4 + 1 / 4) * np.var(known, ddof=1))
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 3, loc=np.mean(known), scale=scale))
+    plain = stats.t.interval(0.95, 3, loc=np.mean(known), scale=stats.sem(known))
+    assert spread_of_folds(values, ratio=1e-12).low == pytest.approx(plain[0]), "without overlap the plain one"
+    alone = spread_of_folds([0.7, math.nan], ratio=1 / 4)
+    assert alone.folds == 1
+    assert alone.mean == 0.7
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.sd)
