@@ -30,6 +30,9 @@ _BLOCKS = {
     "Effusion": (8, 14, 0.95, 0), "Emphysema": (18, 12, 0.0, 0), "Fibrosis": (12, 12, 0.9, 2),
     "Fracture": (2, 10, 1.0, 0), "Mass": (10, 10, 0.95, 0), "Nodule": (5, 5, 0.95, 0),
     "Pneumothorax": (10, 14, 0.0, 3),
+    # Of ChestX-ray14 alone.
+    "Cardiomegaly": (14, 20, 0.9, 0), "Infiltration": (14, 14, 0.7, 1), "Pneumonia": (14, 10, 0.95, 3),
+    "Edema": (20, 8, 0.75, 4), "Pleural_Thickening": (20, 3, 1.0, 0), "Hernia": (6, 20, 0.0, 1),
 }  # fmt: skip
 
 
@@ -139,7 +142,7 @@ def make_chestxdet10(
                 break
             side = "test" if patient % 5 == 4 and not (leaky and shot) else "train"
             name = f"{patient + 1:08d}_{shot:03d}.png"
-            picture, lungs, boxes = _chest(rng, size, kinds[patient % len(kinds)])
+            picture, lungs, boxes = draw_chest(rng, size, kinds[patient % len(kinds)])
             Image.fromarray(picture).save(sides[side] / name)
             if lung_masks:
                 Image.fromarray(lungs).save(lungs_in / name)
@@ -177,7 +180,7 @@ def _skin(rng: np.random.Generator, size: tuple[int, int], kind: int) -> tuple[n
     return np.clip(picture, 0, 255).astype(np.uint8), np.where(inside, 255, 0).astype(np.uint8)
 
 
-def _chest(
+def draw_chest(
     rng: np.random.Generator, size: int, kinds: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, list[int]]]]:
     """A picture ``(H, W)``, the mask of 0 and 255 of its lungs, and the boxes (left, top, right, bottom)."""
