@@ -154,7 +154,7 @@ def test_a_class_without_cases_is_left_out_of_the_mean_by_name():
     out = torch.tensor([[2.0, 0, 0], [0, 1, 0], [0, 2, 0], [0, 1, 3]])
     got = performance(y, out, task="classification", classes=["a", "b", "c"], n_boot=10)
     assert value(got, "auroc") == pytest.approx((value(got, "auroc", "a") + value(got, "auroc", "b")) / 2)
-    assert value(got, "auroc", column="reason") == "without c (one class only)"
+    assert value(got, "auroc", column="reason") == "mean of 2 of 3: without c (one class only)"
 
 
 def test_strata(rng):

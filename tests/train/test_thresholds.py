@@ -88,7 +88,7 @@ def test_class_without_positives():
         rows = got[got["metric"] == metric].set_index("class")
         assert rows["value"].isna().to_dict() == {"macro": False, "a": False, "none": True, "every": True}
         assert rows["reason"]["none"] == "the class has no threshold"
-        assert rows["reason"]["macro"] == "without none, every (the class has no threshold)"
+        assert rows["reason"]["macro"] == "mean of 1 of 3: without none, every (the class has no threshold)"
         assert rows["value"]["macro"] == rows["value"]["a"]
     assert got[got["metric"] == "auroc"]["value"].notna().all()
 

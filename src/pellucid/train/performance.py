@@ -29,6 +29,7 @@ def performance(
     thresholds: Sequence[float] | None = None,
     temperature: float = 1.0,
     by: Sequence[str] | None = None,
+    min_positives: int = 1,
     n_boot: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -56,6 +57,9 @@ def performance(
         temperature: by which the logits of a classification are divided, as the thresholds are of calibrated
             probabilities.
         by: a stratum of each case, such as the view; the same metrics follow within each.
+        min_positives: of a classification: a class that fewer cases have, or all but fewer, has no metric: NaN, with
+            the reason; the mean is of the others and says of how many. A stratum is counted by itself. With 1, what
+            can be computed is given.
         n_boot: draws.
         seed: of the draws.
 
@@ -80,14 +84,16 @@ def performance(
     for what, given in (("groups", names), ("by", strata)):
         if given is not None and len(given) != n:
             raise UsageError(f"performance: {what} has {len(given)} entries for {n} cases")
-    if n_boot < 1:
-        raise UsageError(f"performance: n_boot is {n_boot}; give at least 1")
+    for name, number in (("n_boot", n_boot), ("min_positives", min_positives)):
+        if number < 1:
+            raise UsageError(f"performance: {name} is {number}; give at least 1")
     if not (isinstance(truth, Tensor) and isinstance(output, Tensor)) or task == "segmentation":
         scored = segmentation(truth, output, classes, thresholds)
     elif task == "regression":
         scored = regression(truth, output, classes)
     else:
-        scored = classification(truth, output, activation, classes, thresholds, temperature)
+        least = min_positives if min_positives > 1 else 0
+        scored = classification(truth, output, activation, classes, thresholds, temperature, least)
     parts = [_table("all", scored, names, n_boot, seed)]
     for stratum in sorted(set(strata.tolist())) if strata is not None else ():
         chosen = np.flatnonzero(strata == stratum)

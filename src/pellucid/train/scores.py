@@ -32,6 +32,7 @@ from pellucid.types import Activation
 Weighted = Callable[[Array, Array, Array], Array]
 ONE_CLASS = "one class only"
 NO_THRESHOLD = "the class has no threshold"
+OF_THE_ANSWER = ("accuracy", "balanced_accuracy")  # with exclusive classes, of which there is one
 AT_ONCE = 64  # masks
 
 
@@ -47,7 +48,13 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of one class: a function of weights ``(B, N)``, truth ``(N,)`` and prediction ``(N,)``."""
+    """One metric of one class: a function of weights ``(B, N)``, truth ``(N,)`` and prediction ``(N,)``.
+
+    Attributes:
+        undefined: why, where it is.
+        labels: ``(N,)`` of 0 and 1, whether a case has the class, where the metric is of a class.
+        least: cases that have the class, and that do not, below which the metric is not given.
+    """
 
     metric: str
     of: str
@@ -55,12 +62,22 @@ class Column:
     truth: Array
     predicted: Array
     undefined: str = ""
+    labels: Array | None = None
+    least: int = 0
+
+    def of_cases(self, chosen: NDArray[np.intp]) -> Column:
+        """For some of the cases."""
+        labels = None if self.labels is None else self.labels[chosen]
+        return replace(self, truth=self.truth[chosen], predicted=self.predicted[chosen], labels=labels)
 
     def result(self, weights: Array) -> Result:
         """The values; NaN with the reason where the metric is not defined. Cases that are NaN are left out."""
         keep = np.isfinite(self.truth) & np.isfinite(self.predicted)
         if not keep.any():
             return Result(self.metric, self.of, np.full(len(weights), np.nan), 0, self.undefined or "no case")
+        few = "" if self.labels is None else too_few(self.labels[keep], self.least)
+        if few:
+            return Result(self.metric, self.of, np.full(len(weights), np.nan), int(keep.sum()), few)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = self.score(weights[:, keep], self.truth[keep], self.predicted[keep])
         reason = "" if np.isfinite(values[0]) else self.undefined
@@ -76,13 +93,7 @@ class Scored:
 
     def of(self, chosen: NDArray[np.intp]) -> Scored:
         """For some of the cases."""
-        return Scored(
-            tuple(
-                Column(c.metric, c.of, c.score, c.truth[chosen], c.predicted[chosen], c.undefined)
-                for c in self.columns
-            ),
-            self.macro,
-        )
+        return Scored(tuple(c.of_cases(chosen) for c in self.columns), self.macro)
 
     def all(self, weights: Array) -> list[Result]:
         """Every metric, in order."""
@@ -103,7 +114,18 @@ def _mean(metric: str, found: list[Result]) -> Result:
             left.setdefault(r.reason or ONE_CLASS, []).append(r.of)
     values = table[used].mean(0) if used.any() else np.full(table.shape[1], np.nan)
     reason = "; ".join(f"without {', '.join(names)} ({why})" for why, names in left.items())
+    if left and used.any():
+        reason = f"mean of {int(used.sum())} of {len(found)}: {reason}"
     return Result(metric, "macro", values, max(r.n for r in found), reason)
+
+
+def too_few(labels: Array, least: int) -> str:
+    """Why a class has no metric: fewer than ``least`` cases have it, or do not; empty if enough do."""
+    positives = int((labels > 0.5).sum())
+    for n, what in ((positives, "positive"), (len(labels) - positives, "negative")):
+        if n < least:
+            return f"{n} {what}{'' if n == 1 else 's'}, fewer than {least}"
+    return ""
 
 
 def classification(
@@ -113,6 +135,7 @@ def classification(
     classes: Sequence[str],
     thresholds: Sequence[float] | None,
     temperature: float = 1.0,
+    least: int = 0,
 ) -> Scored:
     """Accuracy, AUROC, AUPRC, F1, precision, sensitivity and specificity, each class against the rest."""
     output = output.reshape(len(output), -1).double() / temperature
@@ -161,6 +184,13 @@ def classification(
             Column("specificity", names[c], specificity, y, predicted, "no negative case"),
         ]
     told = [replace(c, undefined=NO_THRESHOLD) if np.isnan(c.predicted).all() else c for c in columns]
+    # What is of a class, not of the answer as a whole, says nothing where next to no case has the class.
+    place = {names[c]: c for c in which}
+    told = [
+        replace(c, labels=_np(labels[:, place[c.of]]), least=least)
+        if c.of in place and not (activation == "softmax" and c.metric in OF_THE_ANSWER) else c
+        for c in told
+    ]  # fmt: skip
     return Scored(tuple(told), macro=len(which) > 1)
 
 
