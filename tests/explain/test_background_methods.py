@@ -136,7 +136,7 @@ def test_refined_nodes_are_those_of_the_last_level(count: int) -> None:
         assert used.tolist() == [last * count] * 2
         shifts = _shifts(count) * 3 ** (len(levels(count, most)) - 1) % (2 * count)
         nodes = _nodes(np.tile(np.arange(last), (count, 1)), shifts, last)
-        alone = paths.integral(torch.arange(2), nodes, torch.full((last,), 1 / (last * count), dtype=torch.float64))
+        alone = paths.integral(torch.arange(2), nodes, torch.full((last,), 1 / last, dtype=torch.float64))
         torch.testing.assert_close(maps["x"], alone["x"], rtol=1e-9, atol=1e-12)
 
 

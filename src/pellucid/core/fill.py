@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pellucid.core.predictor import Predictor
 
 KINDS = ("zero", "constant", "mean", "blur", "uniform", "gaussian", "cohort", "air")
+EACH = "background"  # not a stand-in: each background case in turn, and the mean of what the model says
 OTHER_NAMES = {"noise": "uniform"}
 
 
@@ -26,7 +27,8 @@ class Fill:
         kind: ``"zero"``; ``"constant"`` (``value``); ``"mean"``, each channel's mean over the picture; ``"blur"``,
             a Gaussian of ``sigma`` pixels; ``"uniform"`` (or ``"noise"``), noise between the channel's minimum and
             maximum; ``"gaussian"``, normal noise with the channel's mean and sd; ``"cohort"``, the mean of the
-            background cases; ``"air"``, −1000 HU.
+            background cases; ``"air"``, −1000 HU; ``"background"``, of methods over features alone, each background
+            case in turn, tables too, and the mean of the model's answers.
         value: of a constant.
         sigma: of the blur, in pixels; an eighth of the shortest side if None.
 
@@ -42,8 +44,8 @@ class Fill:
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and numbers that fill with NaN."""
         object.__setattr__(self, "kind", OTHER_NAMES.get(self.kind, self.kind))
-        if self.kind not in KINDS:
-            raise UsageError(f"unknown fill {self.kind!r}; {nearest(self.kind, KINDS)}")
+        if self.kind not in (*KINDS, EACH):
+            raise UsageError(f"unknown fill {self.kind!r}; {nearest(self.kind, (*KINDS, EACH))}")
         if not isfinite(self.value):
             raise UsageError(f"fill value {self.value}: give a finite number in the image's units")
         if self.sigma is not None and not (isfinite(self.sigma) and self.sigma > 0):
@@ -65,6 +67,7 @@ class Fill:
         predictor: Predictor,
         generators: list[torch.Generator],
         background: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """The stand-in for ``x`` ``(B, C, *spatial)`` or ``(B, F)``, of the same shape.
 
@@ -74,10 +77,16 @@ class Fill:
             predictor: knows the training mean of a table.
             generators: one seeded generator per case, for ``"uniform"`` and ``"gaussian"``.
             background: the same input of the background cases, ``(R, C, *spatial)``, for ``"cohort"``.
+            weights: ``(R,)``, of these cases, adding up to one; all alike if None.
 
         Raises:
-            UsageError: ``"cohort"`` without background cases.
+            UsageError: ``"cohort"`` without background cases; ``"background"``, which is no single stand-in.
         """
+        if self.kind == EACH:
+            raise UsageError(
+                "fill 'background' puts each background case in turn: kernel_shap, lime and feature_ablation do so; "
+                "take fill 'cohort', the mean of these cases, here"
+            )
         if x.ndim == 2:
             return predictor.reference(name, x)
         dims = tuple(range(2, x.ndim))
@@ -97,7 +106,8 @@ class Fill:
                     "fill 'cohort' is the mean of the background cases, and there are none; give background=[…] "
                     "(in a recipe: background: a number of training cases), or another fill"
                 )
-            return background.mean(0).to(x).expand_as(x).clone()
+            usual = background.mean(0) if weights is None else torch.tensordot(weights.to(background), background, 1)
+            return usual.to(x).expand_as(x).clone()
         if self.kind == "gaussian":
             sd, mean = torch.std_mean(x, dims, correction=0, keepdim=True)
             return mean + sd * torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]).to(x)

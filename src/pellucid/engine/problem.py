@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from pellucid.core.background import weights_of
 from pellucid.core.case import Case
 from pellucid.core.cost import Cost
 from pellucid.core.fill import Fill
@@ -45,7 +46,8 @@ class Problem:
         cases: the batch.
         targets: what is explained of each.
         seed: of everything random.
-        background: cases that stand for "a usual input", for methods that compare with a cohort.
+        background: cases that stand for "a usual input", for methods that compare with a cohort; a
+            :class:`~pellucid.core.background.Background` gives them weights.
         frozen: targets that are bound already, one list per case: for perturbed copies of a case, whose class and
             region must stay those of the clean one.
     """
@@ -60,6 +62,7 @@ class Problem:
     inputs: dict[str, Tensor] = field(init=False)
     _scores: Tensor | None = field(init=False, default=None)
     _turn: int = field(init=False, default=0)
+    _background_turn: int = field(init=False, default=-1)
     _scores_turn: int = field(init=False, default=0)
     _kept: dict[Hashable, _Kept] = field(init=False, default_factory=dict)
     _borrowed: dict[int, Cost] = field(init=False, default_factory=dict)
@@ -169,7 +172,7 @@ class Problem:
         return self.once(("activations", gradients, *sorted(names)), make, clean=True)
 
     def multipliers(
-        self, starts: dict[str, Tensor], which: Tensor, rule: Callable[[], Any]
+        self, starts: dict[str, Tensor], which: Tensor, rule: Callable[[], Any], share: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Gradients under a pairing backward rule times ``x − x'``, the mean over R baselines of each case.
 
@@ -179,6 +182,7 @@ class Problem:
             starts: input name to ``(M, …)``, the baselines.
             which: ``(B, R)``, those of each case.
             rule: makes the rule's context; the batch that runs inside is ``[x; x']``.
+            share: ``(R,)``, of each baseline in the mean, adding up to one; all alike if None.
 
         Returns:
             maps ``(B, T, *shape)``, and ``f(x) − mean f(x')`` ``(B, T)``.
@@ -188,6 +192,7 @@ class Problem:
         """
         b, r = which.shape
         owner, row = torch.arange(b).repeat_interleave(r), which.reshape(-1)
+        share = torch.full((r,), 1 / r, dtype=torch.float64) if share is None else share
 
         def cases(index: Tensor) -> dict[str, Tensor]:
             return {k: v[owner[index].to(v.device)] for k, v in self.inputs.items()}
@@ -201,11 +206,11 @@ class Problem:
 
         got = self.engine.gradients(
             Stream(owner, cases, clean=True, shape=shape_of(self.inputs)), self.objective, rule=rule,
-            reference=Stream(owner, baselines), weights=torch.full((b * r,), 1 / r), transform=times_change,
+            reference=Stream(owner, baselines), weights=share.float().repeat(b), transform=times_change,
         )  # fmt: skip
         assert got.reference_scores is not None
         scores = got.scores.view(b, r, -1).mean(1)
-        change = scores - got.reference_scores.view(b, r, -1).mean(1)
+        change = scores - mean_over(got.reference_scores.view(b, r, -1), share)
         self.prove(
             scores, rule, change, "beside a baseline: it mixes the cases of a batch or draws at random, so that their "
             "difference cannot be followed through it; use integrated_gradients, or mend the model"
@@ -294,18 +299,35 @@ class Problem:
         usual = self.usual if fill.kind == "cohort" and self.background else {}
         return {
             k: fill.of(
-                k, v, self.predictor, [self.generator(b, f"fill {k}") for b in range(len(self))], usual.get(k)
+                k, v, self.predictor, [self.generator(b, f"fill {k}") for b in range(len(self))], usual.get(k),
+                weights_of(self.background),
             ).to(v)
             for k, v in self.inputs.items()
         }
 
-    @cached_property
+    @property
     def usual(self) -> dict[str, Tensor]:
         """The inputs of the background cases, ``(R, …)``, each of the shape of the cases'.
 
         Raises:
             InputError: a background case of another shape.
         """
+        self._background_turn = self._turn
+        return self._usual
+
+    @property
+    def used_background(self) -> bool:
+        """Whether the method of this account has looked at the background cases."""
+        return self._background_turn == self._turn
+
+    @property
+    def usual_share(self) -> Tensor:
+        """``(R,)`` float64, what each background case counts for in a mean; they add up to one."""
+        count, weights = len(self.background), weights_of(self.background)
+        return torch.full((count,), 1 / count, dtype=torch.float64) if weights is None else weights
+
+    @cached_property
+    def _usual(self) -> dict[str, Tensor]:
         for case in self.background:
             self.predictor.check(case)
             for name, x in self.inputs.items():
@@ -385,3 +407,9 @@ class Problem:
         return {
             k: {"layer": v.name, "grid": list(v.grid), "bypassed": k not in v.carries} for k, v in chosen.items()
         }
+
+
+def mean_over(scores: Tensor, share: Tensor) -> Tensor:
+    """The mean ``(B, T)`` of ``(B, R, T)`` scores, each of the R counting for its share; the shares add up to one."""
+    alike = bool((share == share[0]).all())
+    return scores.mean(1) if alike else torch.einsum("brt,r->bt", scores, share.to(scores))

@@ -23,7 +23,8 @@ class OfFeatures(Explainer):
         segments: about how many superpixels or cubes of each picture; pieces with a feature of their own, at most.
         compactness: of superpixels.
         side: of a block in pixels; an eighth of the longest axis by default.
-        fill: what stands in for a feature that is absent (a Fill); a table's column has its training mean.
+        fill: what stands in for a feature that is absent (a Fill); a table's column has its training mean. With
+            ``"background"`` that feature of each of R background cases, columns too, at R forwards in place of one.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.background import described
 from pellucid.core.cost import Cost
 from pellucid.core.explainer import EXPLAINERS, Explainer, Result
 from pellucid.core.registry import build, named
@@ -130,6 +131,7 @@ def provenance(problem: Problem, explainer: Explainer) -> dict[str, Any]:
         "precision": problem.engine.precision,
         "device": problem.engine.device.type,
         **_windows(problem),
+        **({"background": described(problem.background)} if problem.used_background else {}),
         "versions": versions(),
     }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from pellucid.core.background import Background
 from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.engine.engine import Engine
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pellucid.evaluate.evidence import Evidence
 
 
-def shifted(evidence: Evidence, share: float) -> tuple[Engine, Case, list[Case]]:
+def shifted(evidence: Evidence, share: float) -> tuple[Engine, Case, Sequence[Case]]:
     """An engine, the case and the background, with ``share`` times its range added to each picture.
 
     The model's normalisation takes the shift away again, so that the user's module, its layers and their names stay.
@@ -26,7 +28,7 @@ def shifted(evidence: Evidence, share: float) -> tuple[Engine, Case, list[Case]]
         Undefined: no picture.
     """
 
-    def make() -> tuple[Engine, Case, list[Case]]:
+    def make() -> tuple[Engine, Case, Sequence[Case]]:
         images = evidence.scorer.images
         if not images:
             raise Undefined("the model sees tables only: there are no pictures to shift")
@@ -35,7 +37,9 @@ def shifted(evidence: Evidence, share: float) -> tuple[Engine, Case, list[Case]]
             extent = float(evidence.problem.scale(name))
             by[name] = share * (extent if extent > 0 else 1.0)
         engine = evidence.engine.like(shift_predictor(evidence.engine.predictor, by))
-        return engine, shift_case(evidence.case, by), [shift_case(c, by) for c in evidence.background]
+        usual = evidence.background
+        usual = usual if isinstance(usual, Background) else Background(usual)
+        return engine, shift_case(evidence.case, by), usual.map(lambda c: shift_case(c, by))
 
     return evidence.once(("shifted", share), make)
 
@@ -50,5 +54,7 @@ def shift_predictor(predictor: Predictor, by: dict[str, float]) -> Predictor:
 
 
 def shift_case(case: Case, by: dict[str, float]) -> Case:
-    """The case with a number added to each of the named inputs."""
-    return case.replace(inputs={k: v + by[k] if k in by else v for k, v in case.inputs.items()})
+    """The case with a number added to each of the named inputs that it has."""
+    return case.replace(
+        inputs={k: v + by[k] if k in by and k not in case.missing else v for k, v in case.inputs.items()}
+    )

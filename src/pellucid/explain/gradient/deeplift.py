@@ -53,4 +53,4 @@ def divided(paths: Paths, name: str) -> Result:
         ModelError: the model's output depends on what is beside a case.
     """
     see_through(paths.problem.engine.module, name)
-    return Result(*paths.problem.multipliers(paths.starts, paths.which, Rescale))
+    return Result(*paths.problem.multipliers(paths.starts, paths.which, Rescale, paths.share))

@@ -16,6 +16,8 @@ from pellucid.explain.gradient.paths import Paths
 class DeepShap(Explainer):
     """DeepLIFT's maps (rescale rule), averaged over the background cases: they add up to ``f(x) − mean f(x')``.
 
+    A :class:`~pellucid.core.background.Background` with weights gives weighted means.
+
     An estimate of Shapley values which takes the model as linear between a case and each background case. With one
     background case it is DeepLIFT with that baseline; where no background is given, DeepLIFT with the fill. What
     DeepLIFT cannot divide shows in the completeness error, and the map is flagged ``incomplete``.

@@ -18,7 +18,8 @@ from pellucid.explain.gradient.paths import Paths, relative_gap
 class ExpectedGradients(Explainer):
     """Integrated gradients, averaged over all background cases: ``mean_x' (x − x') ∘ ∫₀¹ ∂y/∂x (x' + α(x − x')) dα``.
 
-    Every background case is used, each as often as the others, and the nodes are refined until the map adds up to
+    Every background case is used, each as often as the others or by its weight
+    (:class:`~pellucid.core.background.Background`), and the nodes are refined until the map adds up to
     ``f(x) − mean f(x')`` within ``tolerance`` and has settled, as in integrated gradients; ``gradient_shap`` draws
     baselines and places at random, for a fixed number of gradients, and adds up on average only. The source draws too:
     this is the integral that it estimates. With one background case this is integrated gradients from that case; where

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pellucid.core.background import weights_of
 from pellucid.core.fill import Fill
-from pellucid.engine.problem import Problem
+from pellucid.engine.problem import Problem, mean_over
 from pellucid.errors import UsageError
 
 FIRST = 8  # nodes of the coarsest level, over all paths
@@ -22,24 +23,28 @@ class Paths:
 
     Nodes are evenly spaced. With several paths the nodes of each are shifted against those of the others, so that
     all together stand where the midpoint rule of R times as many would; one path has the midpoint rule itself. (When
-    levels are refined and R is a multiple of three, paths come to share places: a third as many different ones.)
+    levels are refined and R is a multiple of three, paths come to share places: a third as many different ones.) Paths
+    that do not count alike have the midpoint rule each.
 
     Attributes:
         problem: whose cases the paths end at.
         starts: input name to ``(M, …)``, where paths begin.
         which: ``(B, R)``, the start of each path.
+        share: ``(R,)`` float64, what each path counts for, adding up to one; all alike if None.
     """
 
     problem: Problem
     starts: dict[str, Tensor]
     which: Tensor
+    share: Tensor | None = None
 
     @staticmethod
     def of(problem: Problem, fill: Fill, *, background: bool) -> Paths:
         """From every background case, where there are any and they are wanted; else from the fill."""
         b, r = len(problem), len(problem.background)
         if background and r:
-            return Paths(problem, problem.usual, torch.arange(r).expand(b, r))
+            share = weights_of(problem.background)
+            return Paths(problem, problem.usual, torch.arange(r).expand(b, r), share)
         return Paths(problem, problem.fill(fill), torch.arange(b)[:, None])
 
     @property
@@ -47,13 +52,23 @@ class Paths:
         """Paths of one case."""
         return self.which.shape[1]
 
+    @property
+    def shares(self) -> Tensor:
+        """``(R,)`` float64, what each path counts for."""
+        return torch.full((self.count,), 1 / self.count, dtype=torch.float64) if self.share is None else self.share
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """Of the nodes of each path; shifts balance each other only where all paths count alike."""
+        return _shifts(self.count) if self.share is None else np.full(self.count, self.count)
+
     def change(self) -> Tensor:
         """``f(x) − mean f(x')`` ``(B, T)``: one forward for the case, one for each path."""
         problem, (b, r) = self.problem, self.which.shape
         scores, row = problem.scores, self.which.reshape(-1)
         owner = torch.arange(b).repeat_interleave(r)
         stream = problem.stream(owner, lambda i: {k: v[row[i].to(v.device)] for k, v in self.starts.items()})
-        return scores - problem.engine.scores(stream, problem.objective).view(b, r, -1).mean(1)
+        return scores - mean_over(problem.engine.scores(stream, problem.objective).view(b, r, -1), self.shares)
 
     def integral(self, active: Tensor, nodes: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """``Σ w (x − x') ∘ ∂y/∂x (x' + α(x − x'))`` over paths and nodes, ``(B, T, *shape)``.
@@ -61,7 +76,7 @@ class Paths:
         Args:
             active: the cases to run; the others' maps are zero.
             nodes: ``(R, n)``, the α of each path.
-            weights: ``(n,)``.
+            weights: ``(n,)``, of the nodes of each path.
         """
         problem, device = self.problem, self.problem.engine.device
         owner = active.repeat_interleave(nodes.numel())
@@ -82,14 +97,14 @@ class Paths:
 
         return problem.engine.gradients(
             problem.stream(owner, make), problem.objective, transform=times_path,
-            weights=weights.repeat(self.count * len(active)),
+            weights=torch.outer(self.shares, weights).flatten().repeat(len(active)),
         ).sums  # fmt: skip
 
     def fixed(self, count: int) -> dict[str, Tensor]:
         """The maps with ``count`` nodes on each path."""
-        everyone, n = torch.arange(len(self.problem)), count * self.count
-        nodes = _nodes(np.tile(np.arange(count), (self.count, 1)), _shifts(self.count), count)
-        return self.integral(everyone, nodes, torch.full((count,), 1 / n, dtype=torch.float64))
+        everyone = torch.arange(len(self.problem))
+        nodes = _nodes(np.tile(np.arange(count), (self.count, 1)), self.shifts, count)
+        return self.integral(everyone, nodes, torch.full((count,), 1 / count, dtype=torch.float64))
 
     def refined(
         self, expected: Tensor, *, tolerance: float, settle: float, most: int
@@ -108,7 +123,7 @@ class Paths:
         Raises:
             UsageError: so many paths that no two levels are within ``most``.
         """
-        problem, shifts = self.problem, _shifts(self.count)
+        problem, shifts = self.problem, self.shifts
         steps = levels(self.count, most)
         active = torch.arange(len(problem))
         used = torch.zeros(len(problem), dtype=torch.int64)
@@ -127,7 +142,7 @@ class Paths:
             new = {}
             for name, s in sums.items():
                 total[name] = total[name] + s if level else s
-                new[name] = total[name] / (count * self.count)
+                new[name] = total[name] / count
             used[active] = count * self.count
             if level == 0:
                 maps = new

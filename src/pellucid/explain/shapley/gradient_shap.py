@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.core.background import weights_of
 from pellucid.core.explainer import Explainer, Result, require
 from pellucid.core.fill import as_fill
 from pellucid.engine.problem import Problem
@@ -17,9 +18,9 @@ from pellucid.engine.problem import Problem
 class GradientShap(Explainer):
     """The mean of ``(x − x') ∘ ∂y/∂x`` at random points between noisy copies of ``x`` and baselines ``x'``.
 
-    Baselines are drawn from the background cases, or are the fill where there are none. The positions are
-    stratified, one in each of ``samples`` equal parts of the path, which leaves less variance than independent ones.
-    The map adds up to ``f(x) − E f(x')`` on average; ``notes`` hold the error of this draw.
+    Baselines are drawn from the background cases, by their weights, or are the fill where there are none. The positions
+    are stratified, one in each of ``samples`` equal parts of the path, which leaves less variance than independent
+    ones. The map adds up to ``f(x) − E f(x')`` on average; ``notes`` hold the error of this draw.
 
     Budget: 1 forward, ``samples`` gradients, and one forward per baseline drawn. Source: lundberg2017unified,
     erion2021improving.
@@ -87,7 +88,11 @@ class GradientShap(Explainer):
             return problem.fill(self.baseline), owner
         base = problem.usual
         drawn = problem.draw_numbers(self.samples, "background").cpu()
-        which = (drawn * len(problem.background)).long().clamp(max=len(problem.background) - 1)
+        last, weights = len(problem.background) - 1, weights_of(problem.background)
+        if weights is None:
+            which = (drawn * (last + 1)).long().clamp(max=last)
+        else:
+            which = torch.searchsorted(weights.cumsum(0), drawn.double(), right=True).clamp(max=last)
         return base, which[owner, copy]
 
     def _mean_baseline_score(

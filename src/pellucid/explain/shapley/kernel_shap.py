@@ -21,13 +21,16 @@ class KernelShap(OfFeatures):
 
     ``φ`` minimises ``Σ_S w(|S|) (v(S) − v(∅) − Σ_{i∈S} φ_i)²`` with ``w(s) = (M−1) / (C(M,s) s (M−s))``, under
     ``Σ φ = f(x) − f(x')``, which is solved for exactly. ``v(S)`` is the model's answer with the features outside of S
-    replaced by the fill. Coalitions come in complementary pairs, without replacement, by leverage scores; where the
-    budget reaches all ``2^M`` the values are exact. A feature's value is spread evenly over its pixels, so that the
-    map adds up. Notes: ``features``, ``evaluations``, ``standard_error`` (the median feature's) and
-    ``standard_error_max``, ``relative_error`` (the share of the map's size that is chance). Flags: ``uncertain``
-    if that is over one half, ``too_few_samples`` if the least was overridden.
+    replaced by the fill; with ``fill="background"`` the (weighted) mean of its answers with them replaced by those of
+    each background case (interventional Shapley values). Coalitions come in complementary pairs, without replacement,
+    by leverage scores; where the budget reaches all ``2^M`` the values are exact. A feature's value is spread evenly
+    over its pixels, so that the map adds up. Notes: ``features``, ``evaluations`` (coalitions), ``baselines``,
+    ``standard_error`` (the median feature's) and ``standard_error_max``, ``relative_error`` (the share of the map's
+    size that is chance). Flags: ``uncertain`` if that is over one half, ``too_few_samples`` if the least was
+    overridden.
 
-    Budget: 2 + S forwards for S coalitions, 6 per feature by default, whatever the number of targets. Source:
+    Budget: 2 + S forwards for S coalitions, 6 per feature by default, whatever the number of targets; with a fill of R
+    background cases 1 + R + S · R. Source:
     lundberg2017unified; the sampling: musco2025provably.
 
     Attributes:
@@ -68,6 +71,7 @@ class KernelShap(OfFeatures):
             notes={
                 "features": counts,
                 "evaluations": runs,
+                "baselines": game.stand_ins,
                 "standard_error": torch.stack([e.median(0).values for e in errors]),
                 "standard_error_max": torch.stack([e.amax(0) for e in errors]),
                 "relative_error": share,
