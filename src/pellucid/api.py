@@ -13,6 +13,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case, check_unique
 from pellucid.core.explainer import EXPLAINERS, Explainer
 from pellucid.core.metric import METRICS
+from pellucid.core.missing import with_missing
 from pellucid.core.predictor import Predictor
 from pellucid.core.refiner import made_again
 from pellucid.core.registry import Registry
@@ -170,7 +171,8 @@ def explain_iter(
                     mine = verdicts.full(evidence)
                 else:
                     mine = [verdicts.untested(a) for a in mine]
-                yield from mine
+                for a in mine:
+                    yield with_missing(a, case, engine.predictor, tables=EXPLAINERS[a.method].tables)
 
 
 def reexplain(

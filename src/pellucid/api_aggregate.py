@@ -11,6 +11,7 @@ from pellucid.aggregate.case_table import CaseTable, Way, case_table
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.explainer import Explainer
+from pellucid.core.missing import with_missing
 from pellucid.core.predictor import Predictor
 from pellucid.engine.engine import Engine
 from pellucid.engine.problem import Problem
@@ -106,7 +107,8 @@ def aggregated(
         return made, []
     targets, bound, result = made.kept
     problem = Problem(engine, [case], targets, seed=seed, background=background, frozen=[bound])
-    return made, judged(problem, explainer, result, problem.scores, [made.cost])[0]
+    maps = judged(problem, explainer, result, problem.scores, [made.cost])[0]
+    return made, [with_missing(a, case, engine.predictor, tables=explainer.tables) for a in maps]
 
 
 __all__ = ["aggregate"]

@@ -60,6 +60,8 @@ def test_case_and_maps_come_back_as_they_were(run: Run) -> None:
     assert torch.equal(back.truth, case.truth)
     assert back.spacing == pytest.approx(case.spacing)
     assert np.allclose(back.geometry.source_affine, AFFINE)
+    assert back.missing == ()
+
     assert "age" not in back.meta  # facts about the patient stay in the table
     assert tuple(back.meta["window"]) == (-100, 200)
     assert list(back.inputs) == list(case.inputs)
@@ -194,3 +196,10 @@ def test_the_verdicts_are_read_once_for_all_cases_and_anew_when_they_change(
     assert reads == ["verdicts.parquet"]
     run.put_table("verdicts", "t", verdict_rows([attribution(cases[0])]).head(1))
     assert [len(run.attributions("t", c.id)[0].checks) for c in cases] == [1, 0, 0]
+
+
+def test_what_a_case_lacks_comes_back(run: Run) -> None:
+    case = volume()
+    case = case.replace(inputs={**case.inputs, "a/b": torch.zeros(3)}, missing=("a/b",))
+    run.put_maps("t", case, [attribution(case)])
+    assert run.case("t", case.id).missing == ("a/b",)

@@ -79,7 +79,7 @@ def case_table(
     if not problem.images:
         raise InputError(f"case {case.id}: it has tables alone, and regions are of pictures")
     with engine.measure() as meter:
-        labels = engine.label_map(problem.inputs).cpu() if predictor.task == "segmentation" else None
+        labels = problem.engine.label_map(problem.inputs).cpu() if predictor.task == "segmentation" else None
         _one_grid(case, problem, labels)
         maps = label_maps(predictor, case, regions, predicted=labels, names=names, join=join)
         of_classes = None if labels is None else on_labels(predictor, case, asked, labels)

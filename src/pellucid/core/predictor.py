@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,8 @@ class Predictor:
             raise UsageError(f"unknown task {task!r}; {nearest(str(task), tasks)}")
         self.module = module
         self.inputs = tuple(inputs)
+        self.order = self.inputs  # of forward; with inputs that a case does not have: see without
+        self.absent: dict[str, Tensor] = {}
         self.task: Task = task
         self.classes = tuple(str(c) for c in classes or ())
         if task == "classification" and not self.classes:
@@ -194,6 +197,48 @@ class Predictor:
             return self.normalise[name][1].to(like).expand_as(like)
         return torch.ones_like(like)
 
+    def stand_in(self, name: str, like: Tensor) -> Tensor:
+        """What a case that has no input ``name`` is given in its place, in that input's own units.
+
+        The picture or row that the network has learnt for it, where it has (option ``missing: learnt``); else the mean
+        that ``normalise`` takes away, so that the network is shown zeros.
+
+        Args:
+            name: of the input.
+            like: of the shape wanted, ``(C, *spatial)`` or ``(F,)``.
+
+        Raises:
+            UsageError: the model has neither.
+        """
+        learnt = getattr(self.module, "stand_in", None)
+        made = None if learnt is None else learnt(self.order.index(name), like[None])
+        if made is None and name not in self.normalise:
+            raise UsageError(
+                f"{self.name} has no stand-in for the input {name!r}, which is missing: neither a mean "
+                f"(normalise={{{name!r}: (mean, sd)}}) nor a learnt one (missing: learnt, of the networks fusion and "
+                "fusion_unet); give one, or leave out the cases without it"
+            )
+        view = (-1, *[1] * (like.ndim - 1))
+        mean, sd = (v.to(like).view(view) for v in self.normalise.get(name, (torch.zeros(1), torch.ones(1))))
+        shown = torch.zeros_like(like) if made is None else made[0].detach().to(like)
+        return mean + sd * shown
+
+    def without(self, case: Case) -> Predictor:
+        """The same predictor for cases that lack what ``case`` lacks: of the other inputs, the stand-ins plugged in.
+
+        To what explains and judges it the missing inputs do not exist, so that they get no share of anything.
+
+        Raises:
+            UsageError: there is no stand-in, or nothing is left.
+        """
+        gone = [n for n in self.inputs if n in case.missing]
+        if len(gone) == len(self.inputs):
+            raise UsageError(f"case {case.id} has none of the inputs of {self.name} ({', '.join(gone)}); leave it out")
+        other = copy.copy(self)
+        other.absent = {**self.absent, **{n: self.stand_in(n, case.inputs[n]) for n in gone}}
+        other.inputs = tuple(n for n in self.inputs if n not in gone)
+        return other
+
     def check(self, case: Case) -> None:
         """Raise InputError unless the case has the inputs that the model wants, of fitting kind."""
         for name in self.inputs:
@@ -228,8 +273,6 @@ class Predictor:
 
     def with_module(self, change: Callable[[nn.Module], nn.Module]) -> Predictor:
         """The same predictor around ``change(deep copy of the module)``: for randomised weights and the like."""
-        import copy
-
         other = copy.copy(self)
         other.module = change(copied(self.module))
         return other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -131,6 +132,35 @@ class Engine:
         self._plans: dict[Any, Plan | None] = {}
         self._whole: dict[Any, Plan] = {}
         self._clean: WeakKeyDictionary[Objective, Clean] = WeakKeyDictionary()
+        self._without: dict[Any, Engine] = {}
+
+    def without(self, cases: Sequence[Case]) -> Engine:
+        """The engine for cases that all lack the same inputs: the same module and account, of the other inputs alone.
+
+        This engine itself where they lack none. See :meth:`Predictor.without`.
+
+        Raises:
+            InputError: the cases do not lack the same.
+            UsageError: there is no stand-in for what they lack.
+        """
+        gone = [tuple(n for n in self.predictor.inputs if n in c.missing) for c in cases]
+        if not any(gone):
+            return self
+        for case, names in zip(cases, gone):
+            if names != gone[0]:
+                raise InputError(
+                    f"case {case.id} lacks {_named(names)}, case {cases[0].id} lacks {_named(gone[0])}; explain these "
+                    "cases one by one"
+                )
+            self.predictor.check(case)
+        key = tuple((n, tuple(cases[0].inputs[n].shape)) for n in gone[0])
+        if key not in self._without:
+            other = copy.copy(self)
+            other.predictor = self.predictor.without(cases[0])
+            other._per_item, other._layers, other._attention, other._plans, other._whole = {}, {}, {}, {}, {}
+            other.proven, other._clean, other._without = set(), WeakKeyDictionary(), {}
+            self._without[key] = other
+        return self._without[key]
 
     def like(self, predictor: Predictor) -> Engine:
         """An engine for another predictor, with this one's device, precision and memory."""
@@ -147,10 +177,11 @@ class Engine:
     # -- the cases -------------------------------------------------------------------------------------------
 
     def stack(self, cases: Sequence[Case]) -> dict[str, Tensor]:
-        """The model's inputs of several cases, stacked on the engine's device.
+        """The model's inputs of several cases, stacked on the engine's device; the stand-in of what one lacks.
 
         Raises:
-            InputError: a case lacks an input, or the shapes differ.
+            InputError: a case has no such input, or the shapes differ.
+            UsageError: an input of a case is missing, and the model has no stand-in for it.
         """
         for case in cases:
             self.predictor.check(case)
@@ -162,7 +193,9 @@ class Engine:
                     f"input {name!r} has different shapes in one batch: {sorted(shapes)}; "
                     "explain these cases one by one"
                 )
-            value = torch.stack([c.inputs[name] for c in cases])
+            value = torch.stack(
+                [self.predictor.stand_in(name, c.inputs[name]) if name in c.missing else c.inputs[name] for c in cases]
+            )
             if self.device.type == "cuda":
                 value = value.pin_memory()
             out[name] = value.to(self.device, self.dtype, non_blocking=True)
@@ -378,7 +411,7 @@ class Engine:
         if key not in self._layers:
             axes = max(v.ndim for v in inputs.values()) - 2
             with torch.enable_grad():
-                leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
+                leaves = self._leaves(inputs)
                 self._layers[key] = _layers.trace(
                     self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}), leaves, axes
                 )
@@ -392,13 +425,18 @@ class Engine:
         self.refuse_windows(shape_of(inputs))
         key = (shape_of(inputs), grid, prefix)
         if key not in self._attention:
-            leaves = {k: v[:1].detach().clone().requires_grad_() for k, v in inputs.items()}
+            leaves = self._leaves(inputs)
             self.setup.forwards += 1
             self._attention[key] = _tokens.probe(
                 self.module, lambda: self._run({k: v.clone() for k, v in leaves.items()}, exact=True), leaves,
                 self.predictor.name, grid, prefix,
             )  # fmt: skip
         return self._attention[key]
+
+    def _leaves(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One case's inputs, and what stands in for those that it lacks: they too are no part of the model."""
+        every = {k: inputs[k] if k in inputs else self._stand_in(k, inputs) for k in self.predictor.order}
+        return {k: v[:1].detach().clone().requires_grad_() for k, v in every.items()}
 
     def layer_for(self, input_name: str, inputs: dict[str, Tensor], name: str | None = None) -> Layer:
         """The named layer, or the automatic one, of an input (see :func:`pellucid.engine.layers.choose`)."""
@@ -413,7 +451,7 @@ class Engine:
                 raise self._no_map(name, inputs, found)
             return _layers.named(found, name, input_name)
         return _layers.choose(
-            found, input_name, task=self.predictor.task, several=len(self.predictor.inputs) > 1
+            found, input_name, task=self.predictor.task, several=len(self.predictor.order) > 1
         )
 
     def _no_map(self, name: str, inputs: dict[str, Tensor], found: Sequence[Layer]) -> UsageError:
@@ -558,8 +596,8 @@ class Engine:
     def _run(self, inputs: dict[str, Tensor], *, exact: bool = False) -> Tensor:
         """One pass: normalise, run, pick the output; ``exact`` without autocast."""
         shown = []
-        for name in self.predictor.inputs:
-            x = inputs[name]
+        for name in self.predictor.order:
+            x = inputs[name] if name in inputs else self._stand_in(name, inputs)
             if name in self.predictor.normalise:
                 mean, sd = self.predictor.normalise[name]
                 view = (1, -1, *[1] * (x.ndim - 2))
@@ -588,6 +626,15 @@ class Engine:
                 stacklevel=2,
             )
         return self._picked(output)
+
+    def _stand_in(self, name: str, inputs: dict[str, Tensor]) -> Tensor:
+        """``(B, …)`` what the inputs' cases have in the place of an input that they lack."""
+        first = next(iter(inputs.values()))
+        value = self.predictor.absent[name].to(first)
+        if self.predictor.windows is not None and value.ndim > 1:  # of one value per channel: a window of it
+            grid = next(v.shape[2:] for v in inputs.values() if v.ndim > 2)
+            value = value.flatten(1)[:, :1].reshape(-1, *[1] * len(grid)).expand(-1, *grid)
+        return value.expand(len(first), *value.shape)
 
     def _picked(self, output: Any) -> Tensor:
         pick, name = self.predictor.output, self.predictor.name
@@ -732,9 +779,13 @@ def pick_device(device: str) -> torch.device:
 
 
 def same_shapes(cases: Sequence[Case], inputs: Sequence[str]) -> list[list[int]]:
-    """Places of the cases, grouped by the shapes of their inputs, first come first."""
+    """Places of the cases, grouped by the shapes of their inputs and by what they lack, first come first."""
     groups: dict[Any, list[int]] = {}
     for place, case in enumerate(cases):
-        key = tuple(tuple(case.inputs[n].shape) if n in case.inputs else None for n in inputs)
+        key = tuple((tuple(case.inputs[n].shape), n in case.missing) if n in case.inputs else None for n in inputs)
         groups.setdefault(key, []).append(place)
     return list(groups.values())
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names)) or "nothing"

@@ -68,7 +68,8 @@ class Problem:
     _borrowed: dict[int, Cost] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Stack the cases on the engine's device."""
+        """Stack the cases on the engine's device; the engine is that of the inputs that they have."""
+        self.engine = self.engine.without(self.cases)
         self.inputs = self.engine.stack(self.cases)
         self.objective = Objective(self.predictor, self.cases, self.targets)
         if self.frozen:

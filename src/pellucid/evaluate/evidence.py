@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill, as_fill
+from pellucid.core.missing import without_missing
 from pellucid.core.predictor import Predictor
 from pellucid.core.refiner import as_refined, refined_again
 from pellucid.core.target import Bound, Target, as_target
@@ -106,7 +107,8 @@ class Evidence:
             )
         if steps < 2:
             raise UsageError(f"steps={steps}: a curve needs 2 or more")
-        self.engine, self.case, self.maps, self.bound, self.again = engine, case, maps, bound, again
+        self.engine, self.case, self.bound, self.again = engine.without([case]), case, bound, again
+        self.maps = [without_missing(a) for a in maps]
         self.region, self.steps, self.fill, self.seed = region, steps, as_fill(fill), seed
         self.background, self.controls = background, dict(controls or {})
         self.shuffled, self.cohort = shuffled, cohort
@@ -398,6 +400,7 @@ class Evidence:
 
     def _check(self) -> None:
         if self.shuffled is not None:
+            self.shuffled = self.shuffled.without(self.case)
             check_alike(self.engine.predictor, self.shuffled)
         for i, a in enumerate(self.maps):
             if a.case_id != self.case.id:

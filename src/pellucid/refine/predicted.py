@@ -33,7 +33,10 @@ def predicted_region(
     if p.task != "segmentation":
         raise UsageError(f"the model {p.name!r} does {p.task}, not segmentation: it predicts no region")
     named = inputs or {}
-    seen = Case(id=case.id, inputs={n: _input(case, named.get(n, n), size) for n in p.inputs}, group=case.group)
+    seen = Case(
+        id=case.id, inputs={n: _input(case, named.get(n, n), size) for n in p.inputs}, group=case.group,
+        missing=tuple(n for n in p.inputs if named.get(n, n) in case.missing),
+    )  # fmt: skip
     output = engine.predict([seen]).float().cpu()
     probability = p.probabilities(output)[0]
     if probability.shape[0] == 1:

@@ -89,8 +89,9 @@ def is_of(predictor: Predictor, case: Case, k: int) -> bool | None:
 
 def _fits(other: Case, case: Case) -> bool:
     """Whether the other case has the same pictures, of the same channels and number of axes."""
-    return all(n in other.inputs and other.inputs[n].ndim == case.inputs[n].ndim
-               and len(other.inputs[n]) == len(case.inputs[n]) for n in case.images)  # fmt: skip
+    wanted = [n for n in case.images if n not in case.missing]
+    return all(n in other.inputs and n not in other.missing and other.inputs[n].ndim == case.inputs[n].ndim
+               and len(other.inputs[n]) == len(case.inputs[n]) for n in wanted)  # fmt: skip
 
 
 def _drawn(cases: Sequence[Case], n: int, rng: torch.Generator) -> list[Case]:
@@ -106,6 +107,8 @@ def _mosaic(case: Case, own: Sequence[Case], rest: Sequence[Case], rng: torch.Ge
     tiles = [tiles[i] for i in torch.randperm(len(tiles), generator=rng).tolist()]
     inputs = dict(case.inputs)
     for name in case.images:
+        if name in case.missing:
+            continue
         whole = torch.empty_like(case.inputs[name])
         for (c, _), place in zip(tiles, places(whole.shape[1:])):
             whole[(slice(None), *place)] = _shrunk(c.inputs[name], whole[(slice(None), *place)].shape[1:])
