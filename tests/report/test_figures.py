@@ -14,6 +14,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.geometry import Geometry
 from pellucid.errors import InputError
+from pellucid.report import charts
 from pellucid.report.charts import Bar, feature_names, learning_curve, score_scatter, shares, table_bars
 from pellucid.report.figures import Stage, explained_voxel, input_tile, map_tile, plot
 from pellucid.report.gallery import marks_of
@@ -244,6 +245,12 @@ def test_charts_show_what_they_are_given():
     assert figure.axes[0].lines[1].get_ydata().tolist() == [3.0, 1.0, 2.0]
     assert figure.axes[0].lines[2].get_xdata()[0] == 2  # kept: the lowest validation loss
     assert "Validation dice" in texts(figure)
+    assert not figure.axes[0].patches
+    history["trained"] = ["fc", "fc, layer4, layer3", "fc, layer4, layer3"]
+    assert charts.training_phases(history) == [(1, ["fc"]), (2, ["layer4", "layer3"])]
+    banded = learning_curve(history)
+    assert "+ 2 parts" in texts(banded)
+    assert [axis.patches[0].get_x() for axis in banded.axes] == [1.5, 1.5]
     dots = score_scatter([0.1, 0.2], [0.3, 0.4], name="s").axes[0].collections[0].get_offsets()
     assert np.asarray(dots).tolist() == [[0.1, 0.3], [0.2, 0.4]]
     figure = shares({"t1": [Bar("a", 0.3, 0.2, 0.4), Bar("b", float("nan"))], "t2": [Bar("a", 0.7), Bar("b", 0.5)]})

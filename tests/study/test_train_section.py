@@ -36,6 +36,8 @@ def recipe(train, **model):
         ({"delta": 0.1}, "there is no patience that it is for"),
         ({"delta": -1, "patience": 2}, "delta"),
         ({"freeze": 3}, "freeze"),
+        ({"unfreeze": {0: "head", 40: "all"}}, "after 40 epochs, and there are 30"),
+        ({"unfreeze": "all"}, "unfreeze"),
         ({"monitor": "accuracy"}, "monitor"),
         ({"precision": "float16"}, "precision"),
         ({"loss": "mse"}, "loss 'mse' for classification"),
@@ -60,7 +62,7 @@ def test_every_key_reaches_the_training(monkeypatch, tmp_path):
     given = {
         "epochs": 4, "batch_size": 3, "lr": 0.2, "optimizer": "sgd", "momentum": 0.5, "schedule": {"step": {"size": 2}},
         "warmup": 1, "weight_decay": 0.1, "clip": 2.0, "accumulate": 2, "monitor": "metric", "patience": 3,
-        "delta": 0.01, "freeze": ["image"], "augment": ["flip"], "balance": "oversample", "loss": {"focal": {"gamma": 1}}, "precision": "bf16",
+        "delta": 0.01, "freeze": ["image"], "unfreeze": {0: "head", 2: "all"}, "augment": ["flip"], "balance": "oversample", "loss": {"focal": {"gamma": 1}}, "precision": "bf16",
         "devices": 2, "calibrate": True,
     }  # fmt: skip
     whole = recipe(given)

@@ -141,7 +141,41 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         for axis in axes:
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             _grid(axis)
+            _bands(axis, training_phases(history), named=axis is axes[0])
         return figure
+
+
+def training_phases(history: pd.DataFrame) -> list[tuple[int, list[str]]]:
+    """First epoch of each phase of a gradual unfreezing, with the parts that are trained from then on."""
+    found: list[tuple[int, list[str]]] = []
+    if "trained" not in history:
+        return found
+    before: list[str] = []
+    for epoch, trained in zip(history["epoch"], history["trained"]):
+        now = str(trained).split(", ")
+        if now != before:
+            found.append((int(epoch), [name for name in now if name not in before]))
+            before = now
+    return found
+
+
+def _bands(axis: Axes, phases: Sequence[tuple[int, Sequence[str]]], *, named: bool) -> None:
+    """Every other phase shaded, and what it adds written at its foot, where there is room."""
+    if not phases:
+        return
+    (low, high), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    starts = [low, *(epoch - 0.5 for epoch, _ in phases[1:]), high]
+    named = named and len(phases) <= 5
+    for number, (_, names) in enumerate(phases):
+        if number % 2:
+            axis.axvspan(starts[number], starts[number + 1], color=QUIET, alpha=0.12, linewidth=0, zorder=0)
+        if named:
+            said = names[0] if len(names) == 1 else f"{len(names)} parts"
+            axis.annotate(
+                ("+ " if number else "") + said, (starts[number], 0), xycoords=("data", "axes fraction"),
+                xytext=(2, 2), textcoords="offset points", fontsize=6.5, color=QUIET, va="bottom",
+            )  # fmt: skip
+    axis.set(xlim=(low, high), ylim=(bottom - 0.12 * (top - bottom) * named, top))
 
 
 def score_scatter(truth: Sequence[float], predicted: Sequence[float], *, name: str = "score") -> Figure:

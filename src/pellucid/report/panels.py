@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pellucid.report.charts import MODEL, Bar, learning_curve, score_scatter, shares
+from pellucid.report.charts import MODEL, Bar, learning_curve, score_scatter, shares, training_phases
 from pellucid.report.judge import base, deciding, is_control, question_of
 from pellucid.report.numbers import is_number, number
 from pellucid.report.score_tables import is_share
@@ -30,6 +30,9 @@ def curve_panel(run: Run, task: str) -> dict[str, str] | None:
     said = f"Learning curve over {len(history)} epochs; last losses: training {number(last.get('train_loss'))}"
     if is_number(last.get("val_loss")):
         said += f", validation {number(last['val_loss'])}"
+    phases = training_phases(history)
+    if phases:
+        said += ". Trained: " + "; ".join(f"from epoch {epoch} on {', '.join(names)}" for epoch, names in phases)
     return _picture(learning_curve(history), said)
 
 

@@ -20,6 +20,7 @@ from pellucid.study.runners import Item
 from pellucid.study.stages.train import fit_shown, keep_trained
 from pellucid.study.store import Run, write_text
 from pellucid.train import Trained
+from pellucid.train.unfreeze import within_epochs
 
 STAGE = "train"
 
@@ -86,10 +87,12 @@ def mean_epochs(best: list[int]) -> int:
 def final_work(work: Work, epochs: int) -> Work:
     """The task with a training of exactly so many epochs, in which nothing is chosen on validation cases."""
     assert work.train is not None
-    fixed = {
+    fixed: dict[str, Any] = {
         "epochs": epochs, "warmup": min(work.train.warmup, epochs), "patience": None, "delta": 0.0, "monitor": "loss",
         "calibrate": False,
     }  # fmt: skip
+    if work.train.unfreeze is not None:
+        fixed["unfreeze"] = within_epochs(work.train.unfreeze, epochs)
     return work.model_copy(update={"train": work.train.model_copy(update=fixed)})
 
 

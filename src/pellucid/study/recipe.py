@@ -19,6 +19,7 @@ from pellucid.train.checks import check_patch
 from pellucid.train.losses import check_loss
 from pellucid.train.patches import Patches
 from pellucid.train.plan import Plan
+from pellucid.train.unfreeze import check_unfreeze
 from pellucid.types import Activation, Precision, Task
 
 STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
@@ -104,6 +105,9 @@ class Train(Part):
     freeze: str | list[str] | None = Field(
         default=None, description="'backbone', or names of modules: what is not trained"
     )
+    unfreeze: dict[int | str, Any] | None = Field(
+        default=None, description="what is trained from which epoch on: 'every: 3', or epochs with names"
+    )
     loss: str | dict[str, dict[str, Any] | None] | None = None
     patch: list[int] | None = Field(default=None, description="size of what is cut out of the cases to train on")
     patches: int = Field(default=1, ge=1, description="of each case in an epoch")
@@ -116,6 +120,8 @@ class Train(Part):
     def _planned(self) -> Train:
         given = self.model_dump(include=set(Plan.__dataclass_fields__), exclude={"precision"})
         Plan(**given)  # a UsageError is a ValueError: pydantic adds the place
+        if self.unfreeze is not None:
+            check_unfreeze(self.unfreeze, epochs=self.epochs)
         return self
 
 

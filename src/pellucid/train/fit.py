@@ -41,6 +41,7 @@ from pellucid.train.progress import bar
 from pellucid.train.schedule import Named as NamedSchedule
 from pellucid.train.state import State
 from pellucid.train.stop import Interrupted
+from pellucid.train.unfreeze import check_unfreeze, unfreezing
 from pellucid.types import Activation, Task
 
 BALANCES = ("class_weights", "oversample")
@@ -54,7 +55,8 @@ class Trained:
     Attributes:
         predictor: with the weights of the best epoch, the training split's statistics, and thresholds from validation.
         history: one row per epoch: ``epoch`` (from 1), ``train_loss``, ``val_loss``, ``val_metric``, ``lr``,
-            ``seconds``. The validation's are NaN where there are no validation cases.
+            ``seconds``. The validation's are NaN where there are no validation cases. With ``unfreeze`` also
+            ``trained``: the parts that were trained in it.
         metric: what ``val_metric`` is: accuracy, rmse or dice.
         best_epoch: that of the best monitored number (by default the lowest validation loss), counted from 1; the last
             one without validation cases.
@@ -105,6 +107,7 @@ def fit(
     features: Mapping[str, Sequence[str]] | None = None,
     weights: str | Path | None = None,
     freeze: str | Sequence[str] | None = None,
+    unfreeze: Mapping[Any, Any] | None = None,
     normalise: Normalise = "data",
     calibrate: bool = False,
     precision: str = "float32",
@@ -162,6 +165,8 @@ def fit(
         weights: ``"imagenet"`` or a file, to start from (see :func:`~pellucid.nets.start_from`); random if None.
         freeze: what is not trained: ``"backbone"`` for all but the head, or names of modules of the network
             (:mod:`~pellucid.train.freeze`). Their running statistics stay too.
+        unfreeze: what is trained from which epoch on, from the head down: ``{"every": 3}``, or ``{0: "head", 3:
+            ["layer4"], 6: "all"}`` (:mod:`~pellucid.train.unfreeze`); all of it from the start if None. For one device.
         normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
             statistics with which ImageNet weights were trained (see ``imagenet_statistics``).
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
@@ -194,6 +199,10 @@ def fit(
         devices=devices, seed=seed, save_every=save_every,
     )  # fmt: skip
     where = training_device(device, plan)
+    if unfreeze is not None:
+        check_unfreeze(unfreeze, epochs=epochs)
+        if devices > 1:
+            raise UsageError(f"unfreeze is for one device, devices is {devices}; leave one of the two out")
     if balance not in (None, *BALANCES):
         raise UsageError(f"balance is {balance!r}; give {' or '.join(map(repr, BALANCES))}, or leave it out")
     if normalise not in STATISTICS:
@@ -239,7 +248,13 @@ def fit(
             settings["weights"] = start_from(module, weights, network=network)
         frozen = frozen_names(module, freeze) if freeze else []
         settings["freeze"] = frozen or None
-        warn_of_random(module, frozen, started=settings["weights"])
+        thaw = None if unfreeze is None else unfreezing(unfreeze, module, epochs=epochs, frozen=frozen)
+        settings["unfreeze"] = None if thaw is None else thaw.plain()
+        if thaw is None:
+            warn_of_random(module, frozen, started=settings["weights"])
+        else:
+            warn_of_random(module, thaw.held(module, 0), started=settings["weights"], option="unfreeze")
+            frozen = thaw.held(module, epochs)
         # Twice: the first one checks that the cases have the inputs before statistics are made of them.
         train = columns(cases_train, Predictor(module, **given), axes=None if patch is None else len(patch))
         predictor = Predictor(module, **given, normalise=STATISTICS[normalise](cases_train, inputs))
@@ -272,7 +287,9 @@ def fit(
             report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
             if devices > 1 and folder is None:  # the processes hand their result over in a file
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            loop = Loop(plan, batches, val_batches, state, folder=folder, stop=threading.Event(), tell=report)
+            loop = Loop(
+                plan, batches, val_batches, state, folder=folder, stop=threading.Event(), tell=report, thaw=thaw
+            )
             try:
                 launch(loop, training, device=where)
             except Interrupted:
@@ -288,9 +305,12 @@ def fit(
             thresholds, calibration = choose_answers(
                 predictor, truth, output, groups=[c.group or c.id for c in cases_val], calibrate=calibrate, seed=seed
             )
+    history = pd.DataFrame(state.history).astype({"epoch": int})
+    if thaw is not None:
+        history["trained"] = [", ".join(thaw.trained(epoch)) for epoch in range(len(history))]
     return Trained(
         predictor,
-        pd.DataFrame(state.history).astype({"epoch": int}),
+        history,
         METRICS[task],
         state.best_epoch,
         state.stopped_early,

@@ -50,26 +50,37 @@ def frozen_names(module: nn.Module, freeze: str | Sequence[str]) -> list[str]:
     if freeze == BACKBONE:
         head, *names = stages(module)
         # What the network keeps outside of its parts, such as a token to start with, is no head either.
-        names += [name for name, _ in network.named_parameters() if not _within(name, [head, *names])]
+        names += [name for name, _ in network.named_parameters() if not within(name, [head, *names])]
         if not names:
             raise UsageError(
                 "freeze: the network has one part with weights, which is its head; leave freeze out, or name modules"
             )
     else:
         names = [freeze] if isinstance(freeze, str) else list(freeze)
-        _check(network, names)
-    if all(_within(name, names) for name, _ in network.named_parameters()):
+        check_names(network, names, option="freeze", words=[BACKBONE])
+    if all(within(name, names) for name, _ in network.named_parameters()):
         raise UsageError("freeze: nothing of the network is left to train; leave its head out of freeze")
     return names
 
 
-def _check(network: nn.Module, names: Sequence[str]) -> None:
+def check_names(network: nn.Module, names: Sequence[str], *, option: str, words: Sequence[str]) -> None:
+    """Refuse names of what has no weights.
+
+    Args:
+        network: as :func:`~pellucid.nets.picture_norm.network_of` gives it.
+        names: of modules.
+        option: that they were given as.
+        words: that it takes besides.
+
+    Raises:
+        UsageError: no such module, or one without weights.
+    """
     known = {name: part for name, part in network.named_modules() if name}
     for name in names:
         if name not in known:
-            raise UsageError(f"freeze: the network has no module {name!r}; {nearest(name, [BACKBONE, *known])}")
+            raise UsageError(f"{option}: the network has no module {name!r}; {nearest(name, [*words, *known])}")
         if not known[name].state_dict():
-            raise UsageError(f"freeze: the module {name!r} has no weights; name one of {', '.join(stages(network))}")
+            raise UsageError(f"{option}: the module {name!r} has no weights; name one of {', '.join(stages(network))}")
 
 
 def hold(module: nn.Module, names: Iterable[str]) -> list[nn.Module]:
@@ -85,31 +96,38 @@ def hold(module: nn.Module, names: Iterable[str]) -> list[nn.Module]:
     """
     network, held = network_of(module), list(names)
     every = list(network.named_parameters(remove_duplicate=False))  # a shared weight has several names
-    kept = {id(parameter) for name, parameter in every if _within(name, held)}
+    kept = {id(parameter) for name, parameter in every if within(name, held)}
     for _, parameter in every:
         parameter.requires_grad_(id(parameter) not in kept)
-    return [part for name, part in network.named_modules() if isinstance(part, _NormBase) and _within(name, held)]
+    return [part for name, part in network.named_modules() if isinstance(part, _NormBase) and within(name, held)]
 
 
-def warn_of_random(module: nn.Module, names: Sequence[str], *, started: Mapping[str, Any] | None) -> None:
+def warn_of_random(
+    module: nn.Module, names: Sequence[str], *, started: Mapping[str, Any] | None, option: str = "freeze"
+) -> None:
     """Warn of parts that keep random weights.
 
     Args:
         module: the network.
-        names: of the parts that are not trained.
+        names: of the parts that are not trained, or not at first.
         started: what ``start_from`` tells; None if there were no weights to start from.
+        option: ``"freeze"``, or ``"unfreeze"``, which trains them later.
     """
     network = network_of(module)
     new = [name for name, _ in network.named_parameters()] if started is None else started["new"]
-    random = [name for name in new if _within(name, names)]
+    random = [name for name in new if within(name, names)]
     if random:
+        said = "stay random" if option == "freeze" else "are random"
+        what = "what is not trained" if option == "freeze" else "what is not trained from the start"
+        mend = "leave them out of freeze" if option == "freeze" else "train them from epoch 0 on"
         warnings.warn(
-            f"freeze: {len(random)} weights of what is not trained stay random ({random[0]}, …), since they start from "
-            "nothing; give 'weights' that have them, or leave them out of freeze",
+            f"{option}: {len(random)} weights of {what} {said} ({random[0]}, …), since they start from "
+            f"nothing; give 'weights' that have them, or {mend}",
             UserWarning,
             stacklevel=3,
         )
 
 
-def _within(name: str, prefixes: Sequence[str]) -> bool:
+def within(name: str, prefixes: Sequence[str]) -> bool:
+    """Whether a name is one of these, or of something in one of these."""
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)

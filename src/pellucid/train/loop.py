@@ -14,11 +14,13 @@ from torch import Tensor
 from pellucid.errors import ModelError
 from pellucid.train.data import TRUTH, Batches, mixed
 from pellucid.train.early import best_and_waited
+from pellucid.train.freeze import hold
 from pellucid.train.module import HIGHER, METRICS, TrainingModule
 from pellucid.train.plan import Plan, restore
 from pellucid.train.schedule import Schedule, as_schedule
 from pellucid.train.state import State, copy_of
 from pellucid.train.stop import Interrupted
+from pellucid.train.unfreeze import Unfreezing
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -51,6 +53,7 @@ class Loop:
         folder: where the state is written, after each epoch and every ``plan.save_every`` seconds; None writes nothing.
         stop: whoever sets it ends the training after the running step.
         tell: told each epoch's record, after it is written.
+        thaw: which parts are trained from which epoch on; None where that does not change. For one device.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class Loop:
         folder: Path | None,
         stop: Flag,
         tell: Tell | None,
+        thaw: Unfreezing | None = None,
     ) -> None:
         self.plan, self.batches, self.val_batches, self.state = plan, batches, val_batches, state
         self.folder, self.stop, self.tell = folder, stop, tell
+        self.thaw = thaw
         self.began = self.saved = 0.0
 
     def run(self, fabric: Fabric, training: TrainingModule) -> None:
@@ -80,7 +85,10 @@ class Loop:
         for batches in filter(None, (self.batches, self.val_batches)):
             batches.rank, batches.world = fabric.global_rank, fabric.world_size
         self.higher = plan.monitor == "metric" and METRICS[training.predictor.task] in HIGHER
-        trained = [p for p in training.network.parameters() if p.requires_grad]
+        # All that is ever trained: what is still held has no gradient, and an optimiser passes over it, decay and all.
+        trained: list[Any] = [p for p in training.network.parameters() if p.requires_grad]
+        if self.thaw is not None:
+            trained = self.thaw.groups(training.network)
         self.model, self.optimizer = fabric.setup(training, plan.optimise(trained))
         if state.optimizer:
             restore(self.optimizer.optimizer, state.optimizer)
@@ -103,6 +111,8 @@ class Loop:
         self.saved = time.perf_counter()
         self.began = self.saved - state.seconds
         self.batches.epoch = epoch
+        if self.thaw is not None:
+            self.training.held = hold(self.training.network, self.thaw.held(self.training.network, epoch))
         self.training.train()
         self.training.sums = {}
         if state.step == 0:
@@ -133,7 +143,7 @@ class Loop:
         if number + 1 < last:
             return False
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.at(self.state.steps)
+            group["lr"] = self.schedule.at(self.state.steps) * group.get("share", 1.0)
         if plan.clip is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=plan.clip, error_if_nonfinite=False)
         self.optimizer.step()

@@ -93,8 +93,8 @@ class Plan:
             raise UsageError(f"save_every is {self.save_every}; give 0 seconds or more")
         as_schedule(self.schedule)
 
-    def optimise(self, parameters: list[Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of some parameters."""
+    def optimise(self, parameters: list[Parameter] | list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser of some parameters, or of groups of them."""
         extra = {"momentum": 0.9 if self.momentum is None else self.momentum} if self.optimizer == "sgd" else {}
         made: torch.optim.Optimizer = OPTIMIZERS[self.optimizer](
             parameters, lr=self.lr, weight_decay=self.weight_decay, **extra

@@ -198,7 +198,7 @@ def fit_task(
     return fit(
         train, val, network=m.network, options=m.options, inputs=m.inputs, task=m.task, classes=m.classes,
         activation=m.activation, features=m.features, weights=_start(context), normalise=m.normalise,
-        freeze=t.freeze,
+        freeze=t.freeze, unfreeze=t.unfreeze,
         epochs=t.epochs, batch_size=t.batch_size, lr=t.lr,
         optimizer=t.optimizer, momentum=t.momentum, schedule=t.schedule, warmup=t.warmup, weight_decay=t.weight_decay,
         clip=t.clip, accumulate=t.accumulate, monitor=t.monitor, patience=t.patience, delta=t.delta,
