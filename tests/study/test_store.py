@@ -61,7 +61,6 @@ def test_case_and_maps_come_back_as_they_were(run: Run) -> None:
     assert back.spacing == pytest.approx(case.spacing)
     assert np.allclose(back.geometry.source_affine, AFFINE)
     assert back.missing == ()
-
     assert "age" not in back.meta  # facts about the patient stay in the table
     assert tuple(back.meta["window"]) == (-100, 200)
     assert list(back.inputs) == list(case.inputs)

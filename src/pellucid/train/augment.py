@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from pellucid.core.registry import build
 from pellucid.errors import UsageError, nearest
-from pellucid.train.augment_base import Augmentation, Batch, bounds, uniform, wide
+from pellucid.train.augment_base import MISSING, Augmentation, Batch, bounds, uniform, wide
 from pellucid.train.augment_grey import BiasField, Blur, ColorJitter, Gamma, Invert, Noise
 from pellucid.train.augment_things import Frame, Opacities, PasteDevices
 
@@ -149,10 +149,11 @@ class Intensity:
 
 @dataclass(frozen=True, kw_only=True)
 class DropInput:
-    """One input replaced by the batch's mean in some of the cases, so that the others have to be learnt from too.
+    """One input taken away in some of the cases, so that the others have to be learnt from too.
 
     A table that tells nearly all keeps a network from ever looking at the picture (modality dropout: Neverova et
-    al., 2016).
+    al., 2016). The network is shown what stands in for an input that a case lacks, its mean or what it has learnt
+    for it, so that it also learns to do without. The last input that a case has is never taken.
 
     Attributes:
         name: of the input, a picture or a table.
@@ -162,16 +163,20 @@ class DropInput:
     name: str = ""
     p: float = 0.5
     tables: ClassVar[bool] = True
+    drops: ClassVar[bool] = True
 
     def __call__(
         self, images: Batch, mask: Tensor | None, generator: torch.Generator
     ) -> tuple[Batch, Tensor | None]:
-        """Replace the input in some of the cases."""
-        if self.name not in images:
-            raise UsageError(f"augment 'drop_input': no input {self.name!r}; {nearest(self.name, images)}")
-        x = images[self.name]
-        dropped = (torch.rand(len(x), generator=generator) < self.p).to(x.device).reshape(-1, *[1] * (x.ndim - 1))
-        return images | {self.name: torch.where(dropped, x.mean(0, keepdim=True), x)}, mask
+        """Note some of the cases among those that lack the input."""
+        names = [k for k in images if not k.startswith(MISSING)]
+        if self.name not in names:
+            raise UsageError(f"augment 'drop_input': no input {self.name!r}; {nearest(self.name, names)}")
+        none = torch.zeros(len(images[self.name]), dtype=torch.bool)
+        lacks = {k: images.get(MISSING + k, none) for k in names}
+        last = torch.stack([v for k, v in lacks.items() if k != self.name] or [~none]).all(0)
+        dropped = (torch.rand(len(none), generator=generator) < self.p) & ~last
+        return images | {MISSING + self.name: lacks[self.name] | dropped}, mask
 
 
 AUGMENTATIONS: dict[str, type] = {

@@ -10,6 +10,8 @@ from torch import Tensor
 from pellucid.errors import UsageError
 
 Batch = dict[str, Tensor]
+MISSING = "missing:"
+"""Before an input's name, the key of a batch ``(B,)`` bool: which cases lack it. Absent where none does."""
 
 
 class Augmentation(Protocol):

@@ -13,6 +13,7 @@ from pellucid.core.case import Case, check_unique
 from pellucid.core.predictor import Predictor
 from pellucid.errors import InputError, UsageError
 from pellucid.train.augment import Augmentation
+from pellucid.train.augment_base import MISSING
 from pellucid.train.oversample import drawn_rows
 from pellucid.train.ragged import Ragged
 
@@ -27,7 +28,7 @@ def columns(cases: Sequence[Case], predictor: Predictor, *, axes: int | None = N
     """Each input of all cases, and their truth under ``"truth"``: the cases' own tensors, none of them copied.
 
     The truth of a case is int64 ``()`` for exclusive classes, float32 ``(K,)`` for independent labels and scores, and
-    an integer mask ``(*spatial)`` for a segmentation.
+    an integer mask ``(*spatial)`` for a segmentation. Where cases lack an input, ``"missing:NAME"`` says which.
 
     Args:
         cases: of one shape, unless there are ``axes``.
@@ -50,7 +51,11 @@ def columns(cases: Sequence[Case], predictor: Predictor, *, axes: int | None = N
         for name in predictor.inputs:
             rows[name].append(_same(case, f"input {name!r}", case.inputs[name], rows[name], axes))
         rows[TRUTH].append(_same(case, "truth", truth_of(case, predictor), rows[TRUTH], axes))
-    return rows
+    lacked = [n for n in predictor.inputs if any(n in c.missing for c in cases)]
+    for case in cases if lacked else ():
+        if all(n in case.missing for n in predictor.inputs):
+            raise InputError(f"case {case.id}: it has none of the inputs {', '.join(predictor.inputs)}; leave it out")
+    return rows | {MISSING + n: [torch.tensor(n in c.missing) for c in cases] for n in lacked}
 
 
 def _same(case: Case, what: str, value: Tensor, others: list[Tensor], axes: int | None) -> Tensor:
@@ -250,6 +255,8 @@ class Batches:
         inputs = {k: v for k, v in batch.items() if k != TRUTH}
         for change in self.augment:
             seen = inputs if getattr(change, "tables", False) else {k: v for k, v in inputs.items() if v.ndim > 2}
+            if not getattr(change, "drops", False):
+                seen = {k: v for k, v in seen.items() if not k.startswith(MISSING)}
             if seen:
                 seen, mask = change(seen, mask, generator)
                 inputs |= seen

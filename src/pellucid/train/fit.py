@@ -23,6 +23,7 @@ from pellucid.nets.pretrained import start_from
 from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
+from pellucid.train.augment_base import MISSING
 from pellucid.train.calibration import Calibration
 from pellucid.train.checks import check_final, check_output, check_patch
 from pellucid.train.data import TRUTH, Batches, columns
@@ -342,6 +343,8 @@ def _load(module: nn.Module, weights: Mapping[str, Tensor], folder: Path | None)
 
 def _check_sizes(train: Mapping[str, Sequence[Tensor]], val: Mapping[str, Sequence[Tensor]]) -> None:
     for name, (first, *_) in train.items():
+        if name.startswith(MISSING):
+            continue
         other = val[name][0]
         if name != TRUTH and first.shape[:1] != other.shape[:1]:
             raise InputError(
@@ -364,5 +367,6 @@ def _digest(*parts: Sequence[Case]) -> str:
             if isinstance(truth, Tensor):
                 truth = (tuple(truth.shape), truth.reshape(-1)[:: max(1, truth.numel() // PLACES)].tolist())
             sizes = {name: tuple(value.shape) for name, value in case.inputs.items()}
-            digest.update(f"{case.id}\t{sizes}\t{truth}\n".encode())
+            lacks = f"\t{case.missing}" if case.missing else ""
+            digest.update(f"{case.id}\t{sizes}\t{truth}{lacks}\n".encode())
     return digest.hexdigest()[:16]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pellucid.core.predictor import Predictor
 from pellucid.errors import ModelError
+from pellucid.train.augment_base import MISSING
 from pellucid.train.data import TRUTH
 from pellucid.train.layout import channels_last
 from pellucid.train.losses import Loss
@@ -56,16 +57,29 @@ class TrainingModule(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """The network's output for a batch in the cases' own units."""
         values = []
-        for name in self.predictor.inputs:
+        for place, name in enumerate(self.predictor.inputs):
             x = batch[name]
             mean, sd = (
                 s.to(x).reshape(1, -1, *[1] * (x.ndim - 2)) for s in self.predictor.normalise[name]
             )
-            values.append(channels_last((x - mean) / sd))
+            x = self._filled((x - mean) / sd, place, batch.get(MISSING + name))
+            values.append(channels_last(x))
         output = self.network(*values)
         if self.predictor.output is not None:
             output = output[self.predictor.output]
         return output
+
+    def _filled(self, x: Tensor, place: int, lacks: Tensor | None) -> Tensor:
+        """A standardised input, the stand-in in the cases that lack it: zeros, or what the network learns for it."""
+        learnt = getattr(self.network, "stand_in", None)
+        made = None if learnt is None else learnt(place, x)
+        if lacks is None:
+            if made is None or not self.training:
+                return x
+            # Several devices wait for every parameter's gradient, also where no case lacks the input.
+            lacks = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        made = torch.zeros_like(x) if made is None else made.to(x)
+        return torch.where(lacks.reshape(-1, *[1] * (x.ndim - 1)), made, x)
 
     def count(self, loss: Tensor, truth: Tensor, *, n: int, output: Tensor | None = None) -> None:
         """Add a batch to the epoch's sums: to those of the validation if its ``output`` is given."""

@@ -20,8 +20,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
     """Name to ``(mean, sd)``, one value per channel of a picture or column of a table, for ``Predictor(normalise=…)``.
 
-    Pixels of all cases weigh the same. A channel or column that never changes gets sd 1, so that it becomes zero.
-    Sums are kept in float64.
+    Pixels of all cases that have the input weigh the same. A channel or column that never changes gets sd 1, so that
+    it becomes zero. Sums are kept in float64.
 
     Args:
         cases: the training split; the statistics must see no other.
@@ -35,7 +35,7 @@ def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
     """
     found = {}
     for name in inputs:
-        rows = [c.inputs[name].reshape(c.inputs[name].shape[0], -1) for c in cases]
+        rows = [c.inputs[name].reshape(c.inputs[name].shape[0], -1) for c in having(cases, name)]
         count = sum(r.shape[1] for r in rows)
         mean = torch.stack([r.sum(1, dtype=torch.float64) for r in rows]).sum(0) / count
         # Two passes: the difference of two large sums would lose the digits that matter for HU.
@@ -43,6 +43,21 @@ def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
         sd = square.sqrt()
         sd = torch.where(sd > 1e-6 * mean.abs().clamp(min=1e-6), sd, torch.ones_like(sd))
         found[name] = (mean.float(), sd.float())
+    return found
+
+
+def having(cases: Sequence[Case], name: str) -> list[Case]:
+    """The cases that do not lack an input.
+
+    Raises:
+        InputError: all of them do.
+    """
+    found = [c for c in cases if name not in c.missing]
+    if not found:
+        raise InputError(
+            f"input {name!r} is missing in all {len(cases)} training cases, so there is nothing to learn of it; take "
+            "it out of the model's inputs"
+        )
     return found
 
 
@@ -60,7 +75,7 @@ def imagenet_statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statist
     """
     found: Statistics = {}
     for name in inputs:
-        values = [(c.id, c.inputs[name]) for c in cases]
+        values = [(c.id, c.inputs[name]) for c in having(cases, name)]
         if values[0][1].ndim == 1:
             found |= statistics(cases, [name])
             continue
