@@ -210,7 +210,7 @@ def test_the_predictor_page_names_every_field():
 
 
 PARTS = {
-    "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model,
+    "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model, "`eda`": recipes.Eda,
     "`train`": recipes.Train, "`search`": recipes.Search, "`segment`": recipes.Segment, "`explain`": recipes.Explain,
     "`evaluate`": recipes.Evaluate, "`aggregate`": recipes.Aggregate,
 }  # fmt: skip

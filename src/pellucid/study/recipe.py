@@ -22,7 +22,7 @@ from pellucid.train.plan import Plan
 from pellucid.train.unfreeze import check_unfreeze
 from pellucid.types import Activation, Precision, Task
 
-STAGES = ("data", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
+STAGES = ("data", "eda", "train", "explain", "refine", "evaluate", "aggregate", "analyse", "report")
 
 ABOVE = "above_threshold"
 """Among the targets of ``explain``: every class that is above its threshold."""
@@ -127,6 +127,16 @@ class Train(Part):
 
 class CrossValidation(Part):
     """The training cross-validated over the training and the validation side of the split; the test side waits."""
+class Eda(Part):
+    """What is described of the data, before anything is trained and without choosing anything."""
+
+    parts: list[str] = Field(default_factory=list, description="train, val, test, a source in 'also'; all by default")
+    most: int = Field(default=1000, ge=1, description="cases whose pictures are looked at, drawn by the seed")
+    montage: int = Field(default=3, ge=0, description="pictures of each class that are shown")
+    classes: list[str] = Field(default_factory=list, description="which are shown; all by default")
+    meta: list[str] | None = Field(default=None, description="what is known of the patients; all columns by default")
+
+
 
     folds: int = Field(default=10, ge=2)
     final: Literal["mean_epochs", "none"] = Field(default="mean_epochs", description="the model of all these cases")
@@ -252,6 +262,7 @@ class Work(Part):
     search: Search | None = Field(default=None, description="which settings of 'train' are tried")
     cross_validation: CrossValidation | None = Field(default=None, description="of the training, by patient")
     segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
+    eda: Eda | Literal[False] = Field(default=False, description="describe the data; may be left empty ('eda:')")
     explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
     refine: list[str | dict[str, dict[str, Any] | None]] = Field(
         default_factory=list, description="what is made of the maps, such as segx"
@@ -272,6 +283,11 @@ class Work(Part):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value
+    @field_validator("eda", mode="before")
+    @classmethod
+    def _asked_for(cls, value: Any) -> Any:
+        return {} if value is None or value is True else value
+
 
     @model_validator(mode="after")
     def _maps_first(self) -> Work:
@@ -461,7 +477,7 @@ def _sentence(error: Any) -> str:
 def _keys(place: tuple[Any, ...]) -> list[str]:
     """The keys that the section at ``place`` has."""
     parts: dict[str, type[BaseModel]] = {
-        "data": Data, "also": Data, "model": Model, "train": Train, "segment": Segment, "explain": Explain,
+        "data": Data, "also": Data, "model": Model, "eda": Eda, "train": Train, "segment": Segment, "explain": Explain,
         "aggregate": Aggregate, "evaluate": Evaluate, "search": Search, "range": Range,
         "cross_validation": CrossValidation,
     }  # fmt: skip

@@ -81,7 +81,9 @@ def run_recipe(
                 runner=runner or LocalRunner(),
             )  # fmt: skip
             asked = [s for s in ORDER if s in STAGES and (not only or s in only)]
-            whole &= all(do_stage(context, stage, again=stage in only and not resume) for stage in asked)
+            whole &= all(
+                do_stage(context, stage, again=stage in only and not resume, named=stage in only) for stage in asked
+            )
         for stage, act in (final or {}).items():
             if not only or stage in only:
                 start = perf_counter()
@@ -100,8 +102,11 @@ def failures(run: Run) -> list[tuple[str, str, str, str]]:
     return [(str(r["task"]), str(r["stage"]), str(r["item"]), str(r["error"])) for r in wrong.to_dict("records")]
 
 
-def do_stage(context: Context, stage: str, *, again: bool = False) -> bool:
-    """Do one stage of a task, if it is not done or is wanted again; whether it came to its end."""
+def do_stage(context: Context, stage: str, *, again: bool = False, named: bool = False) -> bool:
+    """Do one stage of a task, if it is not done or is wanted again; whether it came to its end.
+
+    ``named``: it was asked for by its name, so that a description of the data is made without its section, too.
+    """
     ledger, task = context.run.ledger, context.task
     if again:
         context.run.forget(task, stage, MAKES.get(stage, ()))
@@ -109,6 +114,8 @@ def do_stage(context: Context, stage: str, *, again: bool = False) -> bool:
             ledger.forget(task, "refine")
     if ledger.state(task, stage) == "done":
         return True
+    if stage == "eda" and context.work.eda is False and not named:
+        return True  # not said to be done: it can still be asked for
     if not _wanted(context.work, stage):
         ledger.record(task, stage, "*", "done")
         return True

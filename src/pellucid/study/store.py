@@ -5,6 +5,7 @@
     run.json            recipe, its hash, versions, seed, state of every task
     ledger.sqlite       task × stage × item: state, error, seconds
     data.parquet        one row per case: task, case, part, group, truth, and the meta columns
+    eda_*.parquet       what the data are like: docs/reference-run-folder.md
     predictions.parquet task, case, part, truth, predicted, class, value (probability or score)
     performance.parquet task, part, stratum, metric, class, value, low, high, n, reason
     thresholds, calibration, reliability.parquet  of a classifier: docs/reference-run-folder.md
@@ -59,7 +60,10 @@ from pellucid.study.refinement import packed, unpacked
 
 FORMAT = 1
 TABLES = (
-    "data", "predictions", "performance", "thresholds", "calibration", "reliability", "history",
+    "data", "eda_notes", "eda_checks", "eda_labels", "eda_cooccurrence", "eda_people", "eda_associations",
+    "eda_pictures", "eda_histograms", "eda_montage", "eda_regions", "eda_compartments", "eda_places", "eda_features",
+    "eda_correlations", "eda_violins", "eda_scores",
+    "predictions", "performance", "thresholds", "calibration", "reliability", "history",
     "verdicts", "scores", "comparison", "regions", "aggregate_costs", "costs", "precision", "outcomes", "findings",
     "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pellucid.study.context import Context
-from pellucid.study.stages import aggregate, analyse, data, evaluate, explain, refine, train
+from pellucid.study.stages import aggregate, analyse, data, eda, evaluate, explain, refine, train
 
 STAGES: dict[str, Callable[[Context], None]] = {
     "data": data.run,
+    "eda": eda.run,
     "train": train.run,
     "explain": explain.run,
     "refine": refine.run,
@@ -19,6 +20,7 @@ STAGES: dict[str, Callable[[Context], None]] = {
 # The tables that each stage makes, forgotten when it starts anew.
 MAKES: dict[str, tuple[str, ...]] = {
     "data": ("data",),
+    "eda": eda.MAKES,
     "train": (
         "history", "performance", "predictions", "thresholds", "calibration", "reliability", "folds",
         "fold_predictions", "fold_summary",

@@ -22,11 +22,16 @@ from pellucid.study.recipe import Data
 def run(context: Context) -> None:
     """The stage: cases, split file, table of cases."""
     context.split = None
-    load_cases(context)
-    assert context.split is not None
-    parts = {"train": context.split.train, "val": context.split.val, "test": context.split.test, **context.also}
-    rows = [_row(case, part) for part, cases in parts.items() for case in cases]
+    rows = [_row(case, part) for part, cases in all_parts(context).items() for case in cases]
     context.run.put_table("data", context.task, pd.DataFrame(rows))
+
+
+def all_parts(context: Context) -> dict[str, list[Case]]:
+    """The cases of every part: train, val, test, and the further sources."""
+    if context.split is None:
+        load_cases(context)
+    assert context.split is not None
+    return {"train": context.split.train, "val": context.split.val, "test": context.split.test, **context.also}
 
 
 def load_cases(context: Context) -> None:
