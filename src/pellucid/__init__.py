@@ -4,6 +4,7 @@ from pellucid.aggregate.tables import load_region_table
 from pellucid.api import datasets, evaluate, explain, explain_many, layers, methods, metrics, networks
 from pellucid.api_aggregate import aggregate
 from pellucid.core.attribution import Attribution
+from pellucid.core.background import Background
 from pellucid.core.case import Case
 from pellucid.core.fill import Fill
 from pellucid.core.predictor import Predictor
@@ -11,6 +12,7 @@ from pellucid.core.target import ClassScore, RegionScore, Score
 from pellucid.core.verdict import Thresholds
 from pellucid.core.windows import windows
 from pellucid.data import load_dataset, split
+from pellucid.data.background import background
 from pellucid.engine import Engine
 from pellucid.errors import InputError, ModelError, PellucidError, UsageError
 from pellucid.io import read
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Attribution",
+    "Background",
     "Case",
     "ClassScore",
     "Engine",
@@ -37,6 +40,7 @@ __all__ = [
     "Thresholds",
     "UsageError",
     "aggregate",
+    "background",
     "build_report",
     "datasets",
     "ensemble",

@@ -212,7 +212,7 @@ def test_the_predictor_page_names_every_field():
 PARTS = {
     "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model, "`eda`": recipes.Eda,
     "`train`": recipes.Train, "`search`": recipes.Search, "`segment`": recipes.Segment, "`explain`": recipes.Explain,
-    "`evaluate`": recipes.Evaluate, "`aggregate`": recipes.Aggregate,
+    "A background of training cases": recipes.Usual, "`evaluate`": recipes.Evaluate, "`aggregate`": recipes.Aggregate,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from sklearn.model_selection import KFold
 from make_skin_and_chest import make_ham10000
 from pellucid.core.case import Case
 from pellucid.data import Split, check_folds, check_split, folds, load_dataset, split
+from pellucid.data.background import background, check_side
 from pellucid.errors import InputError
 from pellucid.train import fit
 
@@ -100,3 +101,12 @@ def test_folds_that_hold_a_patient_of_the_test_side_are_refused():
     with pytest.raises(InputError, match="1 of 10 groups of the held-out test side are in the folds as well"):
         folds(cases[:91], 5, test=cases[91:])
     folds(cases[:90], 5, test=cases[90:])
+
+
+def test_a_background_of_the_test_side_is_refused():
+    cases = cohort()
+    ours = split(cases)
+    check_side(background(ours.train), {c.group for c in [*ours.val, *ours.test]})
+    leaking = background([*ours.train, ours.test[0]])
+    with pytest.raises(InputError, match="1 patients of the background are on the validation or test side"):
+        check_side(leaking, {c.group for c in ours.test})

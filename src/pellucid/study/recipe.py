@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pellucid.core.verdict import Thresholds
 from pellucid.core.windows import Windows, as_windows
 from pellucid.errors import UsageError, nearest
+from pellucid.study.background import Asked, Usual
 from pellucid.study.search_objective import direction
 from pellucid.study.search_space import Range, Search, space_of
 from pellucid.train.checks import check_patch
@@ -151,7 +152,7 @@ class Explain(Part):
     most: int | None = Field(default=None, ge=1)
     methods: list[str | dict[str, dict[str, Any] | None]] = Field(min_length=1)
     targets: list[Any] = Field(default_factory=lambda: ["predicted"])
-    background: int = Field(default=0, ge=0, description="training cases that stand for a usual input")
+    background: Asked = Field(default=0, description="training cases that stand for a usual input")
 
 
 class LabelFile(Part):
@@ -479,7 +480,7 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {
         "data": Data, "also": Data, "model": Model, "eda": Eda, "train": Train, "segment": Segment, "explain": Explain,
         "aggregate": Aggregate, "evaluate": Evaluate, "search": Search, "range": Range,
-        "cross_validation": CrossValidation,
+        "cross_validation": CrossValidation, "background": Usual,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:

@@ -15,6 +15,7 @@ from pellucid.core.case import Case
 from pellucid.engine.engine import same_shapes
 from pellucid.errors import InputError
 from pellucid.explain.make import as_explainer
+from pellucid.study.background import drawn
 from pellucid.study.context import Context
 from pellucid.study.precision import check_precision
 from pellucid.study.segment import segmented
@@ -86,13 +87,12 @@ def batches(context: Context) -> list[list[Case]]:
     return found
 
 
-def background(context: Context) -> list[Case]:
+def background(context: Context) -> Sequence[Case]:
     """Training cases that stand for a usual input, drawn by the run's seed."""
-    n, cases = context.explain.background, context.part("train")
-    if not n or not cases:
-        return []
-    picks = np.random.default_rng(context.recipe.seed).permutation(len(cases))[:n]
-    return [cases[i] for i in sorted(picks)]
+    return drawn(
+        context.explain.background, context.part("train"), [*context.part("val"), *context.part("test")],
+        context.predictor, seed=context.recipe.seed, task=context.task,
+    )  # fmt: skip
 
 
 def verdict_rows(maps: Sequence[Attribution]) -> pd.DataFrame:
