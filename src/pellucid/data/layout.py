@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -54,6 +55,10 @@ class Below:
     def every(self, name: str) -> list[Path]:
         """All files of that name."""
         return list(self._paths.get(name, []))
+
+    def matching(self, pattern: re.Pattern[str]) -> list[Path]:
+        """The files whose whole name fits the pattern; of those of one name the first. Sorted by name."""
+        return [self._paths[name][0] for name in sorted(self._paths) if pattern.fullmatch(name)]
 
     def need(self, *names: str, what: str, layout: str) -> Path:
         """As :meth:`find`.
