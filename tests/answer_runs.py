@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ def tables_to_learn(root: str | None = None, *, patients: int = 150, labels: boo
             p = np.exp(1.5 * table)
             truth = int(rng.choice(3, p=p / p.sum()))
         inputs = {"ct": torch.rand(1, 8, 8, generator=g), "ehr": torch.tensor(table).float()}
-        return pc.Case(id=name, inputs=inputs, truth=truth, group=f"p{row[0]}")
+        meta = {"view": ("AP", "PA")[row[1]], "age": 30 + row[0] % 3 * 20, "site": "one"}
+        return pc.Case(id=name, inputs=inputs, truth=truth, group=f"p{row[0]}", meta=meta)
 
     return collect(rows, make, source="tables_to_learn")
 
 
-def recipe(*, labels: bool = False, calibrate: bool = True, patients: int = 150, epochs: int = 12) -> Recipe:
+def recipe(
+    *, labels: bool = False, calibrate: bool = True, patients: int = 150, epochs: int = 12, strata: Sequence[str] = (),
+) -> Recipe:  # fmt: skip
     """Trained alone, for too long and too fast, so that probabilities are too extreme."""
     data = {"dataset": "tables_to_learn", "options": {"labels": labels, "patients": patients}, "fractions": [0.3, 0.35, 0.35]}
     task = {
@@ -47,7 +51,7 @@ def recipe(*, labels: bool = False, calibrate: bool = True, patients: int = 150,
             "task": "classification", "classes": list(NAMES), "activation": "sigmoid" if labels else "softmax",
         },
         "train": {"epochs": epochs, "lr": 0.03, "schedule": "constant", "calibrate": calibrate},
-        "evaluate": {"metrics": [], "findings": False},
+        "evaluate": {"metrics": [], "findings": False, "strata": list(strata)},
     }  # fmt: skip
     return Recipe.model_validate({"name": "answers", "tasks": [task]})
 

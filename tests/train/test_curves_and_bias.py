@@ -37,16 +37,16 @@ def questions(y, z, thresholds=(0.5, 0.4, 0.5)):
 def test_every_point_of_the_curves_is_one_of_scikit_learns():
     y, z, _, _ = labels()
     truth, rank = y[:, 0].numpy().astype(float), z[:, 0].numpy()
-    steps, one = Steps(truth, rank), np.ones(len(truth))
+    steps, one = Steps(truth, rank), np.ones((1, len(truth)))
     fpr, tpr, _ = sk.roc_curve(truth, rank, drop_intermediate=False)
     top = pd.Series(tpr).groupby(fpr).max()  # the upper end where it rises
-    got, _ = roc_at(steps, one, top.index.to_numpy())
+    (got,), _ = roc_at(steps, one, top.index.to_numpy())
     assert got == pytest.approx(top.to_numpy())
     middle = (top.index[1] + top.index[2]) / 2
-    assert roc_at(steps, one, np.array([middle]))[0] == pytest.approx(np.interp(middle, top.index, top))
+    assert roc_at(steps, one, np.array([middle]))[0][0] == pytest.approx(np.interp(middle, top.index, top))
     precision, recall, _ = sk.precision_recall_curve(truth, rank)
     first = pd.DataFrame({"p": precision, "r": recall})[::-1].query("r > 0").groupby("r", sort=False)["p"].first()
-    got, _ = pr_at(steps, one, first.index.to_numpy())
+    (got,), _ = pr_at(steps, one, first.index.to_numpy())
     assert got == pytest.approx(first.to_numpy())
     # Average precision is the sum of these steps.
     assert (np.diff(np.r_[0, first.index]) * got).sum() == pytest.approx(sk.average_precision_score(truth, rank))

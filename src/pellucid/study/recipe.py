@@ -228,6 +228,8 @@ class Evaluate(Part):
     thresholds: dict[str, float] = Field(default_factory=dict)
     findings: bool = Field(default=True, description="look for evidence outside the patient")
 
+    min_positives: int = Field(default=5, ge=1, description="of a class in a part: with fewer it has no metric")
+    strata: list[str] = Field(default_factory=list, description="of the cases' meta: is the model as good in all?")
     shuffled_labels: bool = Field(
         default=False, description="train the network on shuffled labels as well, for label_randomisation"
     )

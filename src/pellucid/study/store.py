@@ -8,7 +8,7 @@
     eda_*.parquet       what the data are like: docs/reference-run-folder.md
     predictions.parquet task, case, part, truth, predicted, class, value (probability or score)
     performance.parquet task, part, stratum, metric, class, value, low, high, n, reason
-    thresholds, calibration, reliability.parquet  of a classifier: docs/reference-run-folder.md
+    thresholds, calibration, reliability, roc, pr, confusion, bias.parquet  of a classifier: reference-run-folder.md
     history.parquet     task, epoch, the losses and the validation metric
     maps.zarr           task / case: inputs, regions, truth, prediction, and the maps of all methods
     verdicts.parquet    task, case, method, target_index, target, check, status, value, threshold, sentence
@@ -64,6 +64,7 @@ TABLES = (
     "eda_pictures", "eda_histograms", "eda_montage", "eda_regions", "eda_compartments", "eda_places", "eda_features",
     "eda_correlations", "eda_violins", "eda_scores",
     "predictions", "performance", "thresholds", "calibration", "reliability", "history",
+    "roc", "pr", "confusion", "bias",
     "verdicts", "scores", "comparison", "regions", "aggregate_costs", "costs", "precision", "outcomes", "findings",
     "details", "ranking",
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from pellucid.train.weighted import Array, precision, sensitivity, specificity
 POINTS = 101  # of a drawn curve, along the axis that the band is taken at
 ROC = ["class", "point", "fpr", "tpr", "low", "high", "threshold", "positives", "n", "reason"]
 PR = ["class", "point", "recall", "precision", "low", "high", "threshold", "prevalence", "positives", "n", "reason"]
+AT_ONCE = 2_000_000  # cases times draws
 NO_BAND = "no band"
 Places = NDArray[np.intp]
 
@@ -64,7 +66,7 @@ def curves(
         for rows, at, measure, extra in (
             (roc, roc_at, "tpr", ()), (pr, pr_at, "precision", (positives / n,)),
         ):  # fmt: skip
-            y, place = at(steps, np.ones(n), x)
+            y, place = (a[0] for a in at(steps, np.ones((1, n)), x))
             low, high, reason = _band(steps, draws, at, x)
             limits = _limits(q, place)
             rows += [(q.of, "curve", *p, *extra, *tail, reason) for p in zip(x, y, low, high, limits)]
@@ -86,51 +88,63 @@ class Steps:
         self.positive = truth[self.order] > 0.5
 
     def sums(self, weights: Array) -> tuple[Array, Array]:
-        """Weight of the positives and of the negatives among the first 0 to V steps."""
-        w = weights[self.order]
-        hits, all_ = np.cumsum(np.where(self.positive, w, 0.0))[self.ends], np.cumsum(w)[self.ends]
-        return np.r_[0.0, hits], np.r_[0.0, all_ - hits]
+        """Weight ``(B, V + 1)`` of the positives and of the negatives among the first 0 to V steps."""
+        w = weights[:, self.order]
+        hits = np.cumsum(w * self.positive, 1)[:, self.ends]
+        alarms = np.cumsum(w, 1)[:, self.ends] - hits
+        return np.pad(hits, ((0, 0), (1, 0))), np.pad(alarms, ((0, 0), (1, 0)))
 
 
 def roc_at(steps: Steps, weights: Array, x: Array) -> tuple[Array, Places]:
-    """Sensitivity at false positive rates ``x``, and how many steps are then called yes.
+    """Sensitivity ``(B, X)`` at false positive rates ``x``, and how many steps are then called yes.
 
-    Where the curve rises at a rate, its upper end counts. NaN where no positive, or no negative, has weight.
+    Where the curve rises at a rate, its upper end counts. The ``weights`` ``(B, N)`` of every row have to leave
+    positives and negatives.
     """
     hits, alarms = steps.sums(weights)
-    if not hits[-1] > 0 or not alarms[-1] > 0:
-        return np.full(len(x), np.nan), np.zeros(len(x), int)
-    tpr, fpr = hits / hits[-1], alarms / alarms[-1]
-    left = np.searchsorted(fpr, x, side="right") - 1
-    right = np.minimum(left + 1, len(fpr) - 1)
-    width = fpr[right] - fpr[left]
-    share = np.divide(x - fpr[left], width, out=np.zeros_like(x), where=width > 0)
-    return tpr[left] + share * (tpr[right] - tpr[left]), left
+    tpr, fpr = hits / hits[:, -1:], alarms / alarms[:, -1:]
+    left = _places(fpr, x, "right") - 1
+    right = np.minimum(left + 1, fpr.shape[1] - 1)
+    (x0, y0), (x1, y1) = ([np.take_along_axis(a, at, 1) for a in (fpr, tpr)] for at in (left, right))
+    share = np.divide(x - x0, x1 - x0, out=np.zeros_like(x0), where=x1 > x0)
+    return y0 + share * (y1 - y0), left
 
 
 def pr_at(steps: Steps, weights: Array, x: Array) -> tuple[Array, Places]:
-    """Precision where recalls ``x`` are first reached, and how many steps are then called yes.
+    """Precision ``(B, X)`` where recalls ``x`` are first reached, and how many steps are then called yes.
 
-    At recall 0 it is the precision of the first step that finds a positive. NaN where no positive has weight.
+    At recall 0 it is the precision of the first step that finds a positive. The ``weights`` ``(B, N)`` of every row
+    have to leave positives.
     """
     hits, alarms = steps.sums(weights)
-    if not hits[-1] > 0:
-        return np.full(len(x), np.nan), np.zeros(len(x), int)
-    recall = hits / hits[-1]
-    wanted = np.maximum(x, recall[recall > 0][0])
-    # Sums of shares: what is 1 in truth may be a hair less.
-    place = np.minimum(np.searchsorted(recall, wanted - 1e-12), len(recall) - 1)
-    return hits[place] / (hits[place] + alarms[place]), place
+    recall = hits / hits[:, -1:]
+    # Above 0, and a hair less than asked for: sums of shares are.
+    place = _places(recall, np.maximum(x, 1e-9) - 1e-10, "left")
+    found, false = (np.take_along_axis(a, place, 1) for a in (hits, alarms))
+    return found / (found + false), place
+
+
+def _places(rows: Array, x: Array, side: Literal["left", "right"]) -> Places:
+    """Where ``x`` would be put into each of the rows, which rise from 0 to 1: one search over all, each moved up."""
+    up = 2.0 * np.arange(len(rows))[:, None]
+    found = np.searchsorted((rows + up).ravel(), (x + up).ravel(), side=side).reshape(len(rows), -1)
+    return found - np.arange(len(rows))[:, None] * rows.shape[1]
 
 
 Curve = Callable[[Steps, Array, Array], tuple[Array, Places]]
 
 
 def _band(steps: Steps, draws: Draws, at: Curve, x: Array) -> tuple[Array, Array, str]:
-    drawn = np.stack([at(steps, w, x)[0] for w in draws.weights])
-    found = [interval(column, draws.patients) for column in drawn.T]
-    reason = next((f"{NO_BAND}: {why.removesuffix(': no interval')}" for _, _, why in found if why), "")
-    return np.array([f[0] for f in found]), np.array([f[1] for f in found]), reason
+    hit = draws.weights[:, steps.order] @ steps.positive
+    usable = draws.weights[(hit > 0) & (hit < draws.weights.sum(1))]  # others have no positives, or nothing else
+    nothing = np.full(len(x), np.nan)
+    if draws.patients < 2 or 2 * len(usable) < len(draws.weights):
+        few = "one group only" if draws.patients < 2 else "undefined in most draws"
+        return nothing, nothing, f"{NO_BAND}: {few}"
+    rows = max(1, AT_ONCE // len(steps.order))
+    drawn = np.concatenate([at(steps, usable[k : k + rows], x)[0] for k in range(0, len(usable), rows)])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return low, high, ""
 
 
 def _limits(q: Asked, place: Places) -> Array:

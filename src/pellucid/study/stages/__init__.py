@@ -23,7 +23,7 @@ MAKES: dict[str, tuple[str, ...]] = {
     "eda": eda.MAKES,
     "train": (
         "history", "performance", "predictions", "thresholds", "calibration", "reliability", "folds",
-        "fold_predictions", "fold_summary",
+        "fold_predictions", "fold_summary", "roc", "pr", "confusion", "bias",
     ),
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),

@@ -18,6 +18,7 @@ from pellucid.nets import build_network, load_module, load_weights, save_predict
 from pellucid.nets.pretrained import IMAGENET
 from pellucid.study.context import LOG, Context
 from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said, truth_and_output
+from pellucid.study.stages.measures import classifier_tables, strata_of
 from pellucid.train import Trained, fit, performance
 from pellucid.train.normalise import imagenet
 from pellucid.train.shuffle import shuffled
@@ -107,17 +108,19 @@ def measure(context: Context, part: str, cases: Sequence[Case]) -> dict[str, pd.
     drawn: dict[str, Any] = {"groups": [c.group or c.id for c in cases], "seed": context.recipe.seed}
     given: dict[str, Any] = {
         "task": p.task, "activation": p.activation, "classes": p.classes, "thresholds": p.thresholds,
-        "temperature": p.temperature, **drawn,
+        "temperature": p.temperature, "min_positives": context.work.evaluate.min_positives, **drawn,
     }  # fmt: skip
     tables = [performance(truth, output, **given)]
-    for name in context.work.train.strata if context.work.train else ():
-        by = [f"{name}={c.meta.get(name, 'unknown')}" for c in cases]
+    strata = strata_of(context, part, cases)
+    for name, levels in strata.items():
+        by = [f"{name}={'unknown' if level is None else level}" for level in levels]
         table = performance(truth, output, by=by, **given)
         tables.append(table[table["stratum"] != "all"])
     found = {"performance": pd.concat(tables, ignore_index=True)}
     if isinstance(output, torch.Tensor) and p.task != "segmentation":
         found["predictions"] = pd.DataFrame(predictions(p, part, cases, output))
     calibrated = calibration_tables(p, truth, output, **drawn)
+    found |= classifier_tables(p, truth, output, strata, min_positives=given["min_positives"], **drawn)
     return found | (dict(zip(("calibration", "reliability"), calibrated)) if calibrated else {})
 
 
