@@ -96,10 +96,21 @@ def train_fold(context: Context, dealt: Folds, number: int, tell: Tell) -> Fold:
     """
     train, val = dealt[number - 1]
     out = context.run.folder / "parts" / "training" / f"{context.task}-folds" / f"fold-{number:03d}"
+    return measured(context, fold_training(context, train, val, tell, out=out), train, val, number)
+
+
+def fold_training(
+    context: Context, train: list[Case], val: list[Case], tell: Tell, *, out: Path
+) -> Trained:
+    """The training of a fold, with its state in ``out``."""
     if context.resume:
         for record in recorded(out):
             tell(record)
-    trained = fit_task(context, train, val, out=out, progress=lambda record: _tell(tell, record))
+    return fit_task(context, train, val, out=out, progress=lambda record: _tell(tell, record))
+
+
+def measured(context: Context, trained: Trained, train: list[Case], val: list[Case], number: int) -> Fold:
+    """What a fold's model says of its validation cases."""
     p = trained.predictor
     engine = Engine(p, device=context.recipe.device, precision=context.recipe.precision)
     truth, output = truth_and_output(engine, val)

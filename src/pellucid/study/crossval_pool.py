@@ -17,7 +17,7 @@ from pellucid.train import performance
 from pellucid.train.answers import choose_answers
 from pellucid.train.calibration import Calibration
 from pellucid.train.performance import scored_table
-from pellucid.train.scores import Column, Scored
+from pellucid.train.scores import Column, Scored, classification, regression
 from pellucid.train.weighted import average
 
 
@@ -47,27 +47,63 @@ def pool_folds(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: int
         cases: that were cross-validated.
         seed: of the intervals.
     """
-    m, calibrate = work.model, bool(work.train and work.train.calibrate)
-    groups = {c.id: str(c.group) for c in cases}
+    m = work.model
     if m.task == "segmentation":
-        by = table.groupby(["measure", "class"], sort=False)
-        columns = tuple(_column(str(measure), str(of), own) for (measure, of), own in by)
-        asked = [groups[c] for c in next(iter(by))[1]["case"]]
-        return Pooled(scored_table(Scored(columns, macro=len(columns) > 2), asked, seed=seed))
+        scored, asked = _overlaps(table, cases)
+        return Pooled(scored_table(scored, asked, seed=seed))
+    said = _answers(work, table, cases, seed)
+    p = said.predictor
+    metrics = performance(
+        said.truth, said.output, task=m.task, activation=p.activation, classes=p.classes, thresholds=p.thresholds,
+        temperature=p.temperature, groups=said.groups, seed=seed,
+    )  # fmt: skip
+    return Pooled(metrics.drop(columns="stratum"), said.thresholds, p.temperature, said.calibration)
+
+
+def scored_folds(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: int) -> tuple[Scored, list[str]]:
+    """What :func:`pool_folds` measures, before it is measured: the columns, and the patient of each case."""
+    if work.model.task == "segmentation":
+        return _overlaps(table, cases)
+    said = _answers(work, table, cases, seed)
+    p = said.predictor
+    if work.model.task == "regression":
+        return regression(said.truth, said.output, p.classes), said.groups
+    scored = classification(said.truth, said.output, p.activation, p.classes, p.thresholds, p.temperature)
+    return scored, said.groups
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """The outputs of all folds, and what was chosen on them."""
+
+    predictor: Predictor
+    truth: Tensor
+    output: Tensor
+    groups: list[str]
+    thresholds: pd.DataFrame | None = None
+    calibration: Calibration | None = None
+
+
+def _answers(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: int) -> _Said:
+    m, calibrate = work.model, bool(work.train and work.train.calibrate)
     ids, output = outputs_of(table)
     by_id = {c.id: c for c in cases}
     truth = torch.stack([torch.as_tensor(by_id[i].truth) for i in ids])
-    asked = [groups[i] for i in ids]
+    groups = [str(by_id[i].group) for i in ids]
     # The outputs are there already: a model that hands on what it is given has its activation, classes and answers.
     p = Predictor(nn.Identity(), inputs=m.inputs[:1], task=m.task, classes=m.classes, activation=m.activation)
-    thresholds, calibration = None, None
-    if m.task == "classification" and p.activation != "identity":
-        thresholds, calibration = choose_answers(p, truth, output, groups=asked, calibrate=calibrate, seed=seed)
-    metrics = performance(
-        truth, output, task=m.task, activation=p.activation, classes=p.classes, thresholds=p.thresholds,
-        temperature=p.temperature, groups=asked, seed=seed,
-    )  # fmt: skip
-    return Pooled(metrics.drop(columns="stratum"), thresholds, p.temperature, calibration)
+    if m.task != "classification" or p.activation == "identity":
+        return _Said(p, truth, output, groups)
+    return _Said(p, truth, output, groups, *choose_answers(
+        p, truth, output, groups=groups, calibrate=calibrate, seed=seed
+    ))  # fmt: skip
+
+
+def _overlaps(table: pd.DataFrame, cases: Sequence[Case]) -> tuple[Scored, list[str]]:
+    groups = {c.id: str(c.group) for c in cases}
+    by = table.groupby(["measure", "class"], sort=False)
+    columns = tuple(_column(str(measure), str(of), own) for (measure, of), own in by)
+    return Scored(columns, macro=len(columns) > 2), [groups[c] for c in next(iter(by))[1]["case"]]
 
 
 def outputs_of(table: pd.DataFrame) -> tuple[list[str], Tensor]:

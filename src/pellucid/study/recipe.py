@@ -14,6 +14,7 @@ from pellucid.core.verdict import Thresholds
 from pellucid.core.windows import Windows, as_windows
 from pellucid.errors import UsageError, nearest
 from pellucid.study.background import Asked, Usual
+from pellucid.study.experiment_arms import Experiment, matrix_of
 from pellucid.study.search_objective import direction
 from pellucid.study.search_space import Range, Search, space_of
 from pellucid.train.checks import check_patch
@@ -126,8 +127,6 @@ class Train(Part):
         return self
 
 
-class CrossValidation(Part):
-    """The training cross-validated over the training and the validation side of the split; the test side waits."""
 class Eda(Part):
     """What is described of the data, before anything is trained and without choosing anything."""
 
@@ -138,6 +137,8 @@ class Eda(Part):
     meta: list[str] | None = Field(default=None, description="what is known of the patients; all columns by default")
 
 
+class CrossValidation(Part):
+    """The training cross-validated over the training and the validation side of the split; the test side waits."""
 
     folds: int = Field(default=10, ge=2)
     final: Literal["mean_epochs", "none"] = Field(default="mean_epochs", description="the model of all these cases")
@@ -261,11 +262,11 @@ class Work(Part):
         default_factory=dict, description="further sources; their patients are left out of training and splits"
     )
     model: Model
+    eda: Eda | Literal[False] = Field(default=False, description="describe the data; may be left empty ('eda:')")
     train: Train | None = None
     search: Search | None = Field(default=None, description="which settings of 'train' are tried")
     cross_validation: CrossValidation | None = Field(default=None, description="of the training, by patient")
     segment: dict[str, Segment] = Field(default_factory=dict, description="regions that a model predicts, by name")
-    eda: Eda | Literal[False] = Field(default=False, description="describe the data; may be left empty ('eda:')")
     explain: Explain | None = Field(default=None, description="leave it out for a model that is trained alone")
     refine: list[str | dict[str, dict[str, Any] | None]] = Field(
         default_factory=list, description="what is made of the maps, such as segx"
@@ -282,15 +283,15 @@ class Work(Part):
         """Whether there is a model at the end: a cross-validation may be all that is wanted."""
         return self.cross_validation is None or self.cross_validation.final != "none"
 
-    @field_validator("analysis", "refine", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
     @field_validator("eda", mode="before")
     @classmethod
     def _asked_for(cls, value: Any) -> Any:
         return {} if value is None or value is True else value
 
+    @field_validator("analysis", "refine", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
 
     @model_validator(mode="after")
     def _maps_first(self) -> Work:
@@ -405,6 +406,7 @@ class Recipe(Part):
     device: str = "auto"
     precision: Precision = "float32"
     tasks: list[Work] = Field(min_length=1)
+    experiment: Experiment | None = Field(default=None, description="what 'pellucid experiment' compares")
 
     @model_validator(mode="after")
     def _unique(self) -> Recipe:
@@ -435,12 +437,29 @@ class Recipe(Part):
                 raise ValueError(f"the task '{t.name}-shuffled' has the name of another's shuffled model; rename it")
         return self
 
+    @model_validator(mode="after")
+    def _experimented(self) -> Recipe:
+        if self.experiment is None:
+            return self
+        if len(self.tasks) > 1:
+            raise ValueError(f"'experiment' varies one task, and there are {len(self.tasks)}; make a recipe of each")
+        (work,) = self.tasks
+        if work.train is None or work.model.network is None:
+            raise ValueError("'experiment' trains in every fold; it wants a 'train' section and a 'network'")
+        if work.cross_validation is not None:
+            raise ValueError("'experiment' deals folds of its own; take 'cross_validation' out")
+        if work.train.devices > 1:
+            raise ValueError("'experiment' wants 'train.devices: 1'; several folds at a time: --jobs")
+        matrix_of(work, self.experiment)
+        return self
+
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the recipe's content.
 
-        The ``search`` sections are left out: a search database remembers its own, and a run does not go by them.
+        The sections ``search`` and ``experiment`` are left out: a search database remembers its own, an experiment
+        keeps what is of the same settings, and a run does not go by them.
         """
-        content = self.model_dump(mode="json", exclude={"tasks": {"__all__": {"search"}}})
+        content = self.model_dump(mode="json", exclude={"tasks": {"__all__": {"search"}}, "experiment": True})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -467,14 +486,16 @@ def load_recipe(source: str | Path | dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{where}: " + "; ".join(_sentence(e) for e in error.errors())) from error
+        raise UsageError(f"{where}: " + "; ".join(sentence(e) for e in error.errors())) from error
 
 
-def _sentence(error: Any) -> str:
+def sentence(error: Any) -> str:
+    """What pydantic found, in words, with the nearest key that there is."""
     place = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key {place!r}; {nearest(str(error['loc'][-1]), _keys(error['loc'][:-1]))}"
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}" if place else str(error["msg"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
 
 
 def _keys(place: tuple[Any, ...]) -> list[str]:
@@ -482,7 +503,7 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {
         "data": Data, "also": Data, "model": Model, "eda": Eda, "train": Train, "segment": Segment, "explain": Explain,
         "aggregate": Aggregate, "evaluate": Evaluate, "search": Search, "range": Range,
-        "cross_validation": CrossValidation, "background": Usual,
+        "cross_validation": CrossValidation, "background": Usual, "experiment": Experiment,
     }  # fmt: skip
     for step in reversed(place):
         if step in parts:

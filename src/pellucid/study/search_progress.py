@@ -69,7 +69,7 @@ class Shown:
         done = sum(self.done.values())
         made = done - self.before
         spent = time.perf_counter() - self.began
-        left = f"about {_duration(spent * (self.total - done) / made)} left" if made > 0 else ""
+        left = f"about {duration(spent * (self.total - done) / made)} left" if made > 0 else ""
         best = "" if self.best is None else f"best {self.best[0]:.4g} (trial {self.best[1] + 1})"
         whole = sum(v >= 1 for v in self.done.values())
         now = f"trial {min(self.total, whole + 1)} of {self.total}"
@@ -87,7 +87,8 @@ def shown(context: Context, *, total: int, epochs: int, objective: str, least: b
         yield Shown(context, bar, total=total, epochs=epochs, objective=objective, least=least)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In words: seconds, minutes or hours."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return f"{max(1, round(seconds))} s"

@@ -153,8 +153,8 @@ class Study:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold ``path`` while a search runs: a second one is refused, and a dead process holds nothing.
+def alone(path: Path, what: str = "a search of this task") -> Iterator[None]:
+    """Hold ``path`` while a search (or ``what`` else) runs: a second one is refused, and a dead process holds nothing.
 
     SQLite's own lock does it: the system lets go of it however the process ends, so a trial that is marked as running
     while nobody holds it was stopped in the middle.
@@ -165,7 +165,7 @@ def alone(path: Path) -> Iterator[None]:
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
-            raise UsageError(f"{path.parent}: a search of this task is running there; let it end first") from error
+            raise UsageError(f"{path.parent}: {what} is running there; let it end first") from error
         yield
     finally:
         lock.close()

@@ -70,6 +70,7 @@ TABLES = (
     "aggregated", "pareto", "agreement", "agreement_cases", "strata", "explained", "detector", "risk_coverage",
     "refined", "ensemble_weights", "outliers", "outlier_tests", "segmentation_quality", "segmentation_quality_summary",
     "search", "search_epochs", "search_importance", "folds", "fold_predictions", "fold_summary",
+    "experiment_folds", "experiment_summary", "experiment_tests",
     "readers", "readers_pairs", "readers_agreement", "readers_metrics", "readers_ratings",
 )  # fmt: skip
 
