@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from make_nih import make_nih
 from pages import DOCS, blocks, isolated, run_blocks
 from pellucid.cli import app
 from pellucid.core.explainer import EXPLAINERS
@@ -56,6 +57,8 @@ def test_its_code_is_under_thirty_lines(page):
 
 @pytest.mark.parametrize("page", OTHERS)
 def test_the_other_pages_code_runs(page, tmp_path):
+    if page == "docs/howto-nih.md":
+        make_nih(tmp_path / "CXR8", patients=10)
     with isolated(tmp_path):
         run_blocks(page, tmp_path)
 
