@@ -71,8 +71,8 @@ def test_an_even_grid_in_millimetres(root):
 def test_targets_are_the_lung_function_at_the_scan_and_its_change(root):
     truths = {t: [c.truth for c in load_osic(root, target=t, size=4, limit=2)] for t in ("fvc", "percent", "slope")}
     # Weeks −4, 4, 12, …: −4 and 4 are as near to the scan, and the later one counts.
-    assert truths["fvc"] == pytest.approx([2000 - 2 * 4, 2250 - 3 * 4])
-    assert truths["percent"] == pytest.approx([1992 / 40, 2238 / 40])
+    assert truths["fvc"] == pytest.approx([1.992, 2.238])
+    assert truths["percent"] == pytest.approx([0.498, 0.5595])
     assert truths["slope"] == pytest.approx([-2, -3])
 
 
@@ -85,7 +85,8 @@ def test_no_column_is_made_from_the_target(tmp_path, root):
         assert tuple(seen(target)[1]) == PERSON.names
         assert not {"FVC", "percent"} & set(seen(target)[1])
     assert tuple(seen("slope")[1]) == (*PERSON.names, *MEASURED)
-    assert seen("slope")[1]["FVC"] == pytest.approx(1992)
+    assert seen("slope")[1]["FVC"] == pytest.approx(1.992)
+    assert seen("slope")[1]["percent"] == pytest.approx(0.498)
 
     # Other values of the lung function at the scan: the slope stays. Other values later on: the columns stay.
     other = make_osic(tmp_path / "o", patients=1)
@@ -123,7 +124,7 @@ def test_several_lines_of_a_week_are_averaged_and_said(tmp_path):
     root = make_osic(tmp_path / "o", patients=1)
     edit(root, lambda t: pd.concat([t, t[t.Weeks == "4"].assign(FVC="2992", Percent="60")]))
     cases = load_osic(root, size=4)
-    assert cases[0].truth == pytest.approx((1992 + 2992) / 2)
+    assert cases[0].truth == pytest.approx(2.492)
     assert cases.cleaning.to_dict("records") == [
         {"case": FIRST, "problem": "duplicate", "detail": "several lines of week 4: their mean is taken", "action": "kept"}
     ]

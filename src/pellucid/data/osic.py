@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from pellucid.core.case import Case
-from pellucid.core.geometry import Geometry
 from pellucid.data.absent import Cleaned, cleaning_table, present
 from pellucid.data.case_list import CaseList, collect
+from pellucid.data.ct_series import prepared
 from pellucid.data.ct_volume import Preparation
 from pellucid.data.layout import Below
 from pellucid.data.lung_function import LEAST_VISITS, Visits, visits_of
 from pellucid.data.patient_row import Number, PatientRow, Word
-from pellucid.data.pictures import full_size, resized, windowed
-from pellucid.data.planes import slice_of
+from pellucid.data.pictures import full_size
 from pellucid.data.progress import reading
 from pellucid.data.registry import DATASETS
 from pellucid.data.volume_cache import VolumeCache
 from pellucid.errors import InputError, UsageError
-from pellucid.io import Image, read_table
+from pellucid.io import read_table
 
 SMOKING = ("Never smoked", "Ex-smoker", "Currently smokes")
 PERSON = PatientRow(
@@ -39,7 +35,8 @@ PERSON = PatientRow(
 """What a table says of the patient, whatever the target."""
 
 MEASURED = ("FVC", "percent")
-"""Of the visit at the scan: further columns where the target is the slope, which is made from later visits alone."""
+"""In litres, and as a share, of the visit at the scan: further columns where the target is the slope, which is made from
+later visits alone."""
 
 DISPLAY = (-1000.0, 400.0)  # HU
 _COLUMNS = ("Weeks", "FVC", "Percent", *(cell.column for cell in PERSON.cells))
@@ -69,9 +66,10 @@ def load_osic(
     Args:
         root: the unpacked folder; one that holds nothing but it does as well. Its ``train.csv`` is read: the published
             test patients are in it, too.
-        target: what ``truth`` is: ``"fvc"``, the forced vital capacity in ml at the visit that is nearest to the
-            scan; ``"percent"``, the same in per cent of what is predicted; ``"slope"``, its change in ml a week by
-            least squares over the later visits (a patient with fewer than three of them fails).
+        target: what ``truth`` is: ``"fvc"``, the forced vital capacity in litres at the visit that is nearest to the
+            scan; ``"percent"``, the per cent of what is predicted, as a share: 1 is what is predicted; ``"slope"``, the
+            change of the FVC in ml a week by least squares over the later visits (a patient with fewer than three of
+            them fails).
         planes: as many axial planes, evenly spaced, become the channels of a picture; a volume if None.
         size: voxels along each axis, or pixels of a plane; proportions are not kept. As stored if None.
         spacing: millimetres, one number or three, of a volume, in place of ``size``, which then has to be None.
@@ -117,7 +115,7 @@ def load_osic(
                 visits = visits_of(lines, case=id)
                 truth = _truth(visits, target, id)
                 row, known, odd = PERSON.row(lines[0], case=id)
-                ct, place = _scan(base / "train" / id, how, planes, shape, kept)
+                ct, place = prepared(base / "train" / id, how, planes, shape, kept)
             finally:
                 done()
             notes.extend(Cleaned(id, "age", why, "kept") for why in odd)
@@ -128,7 +126,7 @@ def load_osic(
             names = PERSON.names
             if target == "slope":
                 at = visits.baseline
-                row, known = torch.cat([row, torch.tensor([visits.fvc[at], visits.percent[at]])]), True
+                row, known = torch.cat([row, torch.tensor([visits.fvc[at] / 1000, visits.percent[at] / 100])]), True
                 names += MEASURED
             return Case(
                 id=id, inputs={"ct": ct, "table": row}, missing=() if known else ("table",), truth=truth, group=id,
@@ -168,10 +166,12 @@ def _lines(path: Path) -> list[tuple[str, list[dict[Any, Any]]]]:
 
 
 def _truth(visits: Visits, target: Target, case: str) -> float:
+    # Litres and shares are near 1, as what a network answers before it has learnt anything is near 0: from there to
+    # 2500 ml its last bias would go by a learning rate a step.
     if target == "fvc":
-        return visits.fvc[visits.baseline]
+        return visits.fvc[visits.baseline] / 1000
     if target == "percent":
-        return visits.percent[visits.baseline]
+        return visits.percent[visits.baseline] / 100
     slope = visits.slope
     if slope is None:
         later = len(visits.weeks) - visits.baseline - 1
@@ -180,40 +180,6 @@ def _truth(visits: Visits, target: Target, case: str) -> float:
             "patient out, or choose another target"
         )
     return slope
-
-
-def _scan(
-    folder: Path, how: Preparation, planes: int | None, size: tuple[int, ...] | None, cache: VolumeCache | None
-) -> tuple[Tensor, dict[str, Any]]:
-    """The prepared scan, and a volume's ``geometry`` or the ``spacing`` of planes; out of the cache if it is there."""
-    file = None if cache is None else cache.path(folder.name, [f for f in folder.iterdir() if f.is_file()])
-    ready = None if cache is None or file is None else cache.load(file)
-    if ready is None:
-        image = how.scan(folder)
-        image = _volume(image, how, size) if planes is None else _planes(image, how, planes, size)
-        grid = image.geometry
-        facts: dict[str, Any] = {"spacing": image.spacing} if grid is None else {"geometry": grid.describe()}
-        ready = {"ct": torch.from_numpy(image.array)}, facts
-        if cache is not None and file is not None:
-            cache.save(file, *ready)
-            ready = cache.load(file) or ready  # mapped, so that the copy in memory can go
-    tensors, facts = ready
-    if "geometry" in facts:
-        return tensors["ct"], {"geometry": Geometry.described(facts["geometry"])}
-    return tensors["ct"], {"spacing": None if facts["spacing"] is None else tuple(facts["spacing"])}
-
-
-def _volume(image: Image, how: Preparation, size: tuple[int, ...] | None) -> Image:
-    array, _, grid = how.seen(image, None)
-    return resized(replace(image, array=array, geometry=grid), size)
-
-
-def _planes(image: Image, how: Preparation, n: int, size: tuple[int, ...] | None) -> Image:
-    """``n`` axial planes as channels: each in the middle of one of ``n`` equal parts of the scan, from feet to head."""
-    upright = image.reoriented("LPS")
-    height = upright.spatial[2]
-    cut = [slice_of(upright, min(height - 1, int((k + 0.5) * height / n)), plane="axial") for k in range(n)]
-    return resized(windowed(replace(cut[0], array=np.concatenate([c.array for c in cut])), how.hu), size)
 
 
 def _meta(
