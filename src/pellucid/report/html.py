@@ -15,10 +15,13 @@ from pellucid.core.windows import as_windows
 from pellucid.report.aggregated import aggregated_panels, aggregated_rows
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
+from pellucid.report.cleaning import cleaning_panel
 from pellucid.report.compared import by_question
 from pellucid.report.crossval import crossval_panel
 from pellucid.report.detectors import detector_panel
+from pellucid.report.eda import eda_panel
 from pellucid.report.ensembles import ensemble_gallery, weight_panels
+from pellucid.report.experiment import alone, experiment_page, experiment_panels
 from pellucid.report.findings import findings
 from pellucid.report.gallery import gallery
 from pellucid.report.helps import helps_panels
@@ -60,7 +63,7 @@ def build_report(folder: str | Path) -> Path:
         InputError: the folder holds no run.
     """
     run = Run(folder)
-    page = render(run)
+    page = experiment_page(run) if alone(run) else render(run)
     path = run.folder / "report.html"
     write_text(path, page)
     return path
@@ -116,9 +119,12 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "stands_out": [f for f in found if f["found"]],
         "data": {"head": head, "rows": rows, "shared": patients_shared(run, task) if rows else 0,
                  "unit": grouped_by(run, task)},
+        "eda": eda_panel(run, task),
+        "cleaning": cleaning_panel(run, task),
         "failures": failures(run, task),
         "search": search_panel(run, task),
         "crossval": crossval_panel(run, task),
+        "experiment": experiment_panels(run),
         "performance": performance_tables(run, task),
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -57,6 +58,7 @@ class Context:
     runner: Runner = field(default_factory=LocalRunner)
     split: Split | None = None
     also: dict[str, list[Case]] = field(default_factory=dict)
+    cleaning: dict[str, pd.DataFrame] = field(default_factory=dict)  # what was noticed of the cases, by source
     segmenters: dict[Path, Engine] = field(default_factory=dict)  # by model folder: loaded once, asked batch by batch
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def run(context: Context) -> None:
     context.split = None
     rows = [_row(case, part) for part, cases in all_parts(context).items() for case in cases]
     context.run.put_table("data", context.task, pd.DataFrame(rows))
+    _say_cleaning(context)
 
 
 def all_parts(context: Context) -> dict[str, list[Case]]:
@@ -37,8 +39,8 @@ def all_parts(context: Context) -> dict[str, list[Case]]:
 def load_cases(context: Context) -> None:
     """Cases and split of a task, from the same sources and seed every time; the split file is kept and obeyed."""
     work = context.work
-    context.also = {name: _load(context, source) for name, source in work.also.items()}
-    cases = _load(context, work.data)
+    context.also = {name: _load(context, source, name) for name, source in work.also.items()}
+    cases = _load(context, work.data, "data")
     held_out = {c.group for other in context.also.values() for c in other}
     cases = [c for c in cases if c.group not in held_out]
     if not cases:
@@ -92,7 +94,7 @@ def _split_file(context: Context, name: str) -> Path:
         if earlier.name == name:
             path = context.run.folder / "splits" / f"{name}.json"
             if not path.is_file():
-                load_cases(replace(context, work=earlier, split=None, also={}))
+                load_cases(replace(context, work=earlier, split=None, also={}, cleaning={}))
             return path
     path = Path(name).expanduser()
     return path if path.is_absolute() else context.base / path
@@ -132,16 +134,30 @@ def _same_patients(one: Data, other: Data) -> bool:
     return same and (one.root is not None or one.options == other.options)
 
 
-def _load(context: Context, source: Data) -> list[Case]:
+def _load(context: Context, source: Data, called: str) -> list[Case]:
     root = None if source.root is None else context.path(source.root)
     cases = load_dataset(source.dataset, root, **source.options)
     check_unique(cases)
     for case_id, reason in getattr(cases, "failed", ()):
         context.failed("data", str(case_id), reason)
+    cleaning = getattr(cases, "cleaning", None)
+    if cleaning is not None:
+        context.cleaning[called] = cleaning
     cases = [with_zones(c, source.zones) for c in cases] if source.zones else list(cases)
     name = source.truth_region
     # A region as the truth: an empty one is a truth as well, an absent one is none.
     return cases if name is None else [c.replace(truth=c.regions.get(name)) for c in cases]
+
+
+def _say_cleaning(context: Context) -> None:
+    """The table ``cleaning``, and its counts in a line; nothing where no data set looked."""
+    if not context.cleaning:
+        return
+    lines = pd.concat([table.assign(source=name) for name, table in context.cleaning.items()], ignore_index=True)
+    context.run.put_table("cleaning", context.task, lines)
+    counts = Counter(zip(lines["problem"], lines["action"]))
+    said = ", ".join(f"{n} {problem.replace('_', ' ')} ({action})" for (problem, action), n in counts.items())
+    context.console.print(f"[dim]{context.task}, data:[/] cleaning: {said or 'nothing was noticed'}", highlight=False)
 
 
 def _row(case: Case, part: str) -> dict[str, Any]:
