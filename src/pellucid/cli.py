@@ -143,6 +143,52 @@ def search(
         raise typer.Exit(1)
 
 
+@app.command()
+@guarded
+def experiment(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file with an experiment section, or its run folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME by default.")] = None,
+    fresh: Fresh = False,
+    runner: Where = "local",
+    jobs: Jobs = None,
+    show: Annotated[bool, typer.Option("--show", help="Train nothing; show what was found.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare settings of a training and methods over the same folds; the same command goes on after a stop."""
+    from pellucid.report import build_report, write_experiment_figures
+    from pellucid.study.experiment import failed_items, nothing_done, refresh_experiment, run_experiment
+    from pellucid.study.experiment_show import experiment_summary, print_experiment
+    from pellucid.study.runners import make_runner
+
+    source, folder = _source(recipe, out)
+    if show:
+        done = refresh_experiment(source, folder)
+    else:
+        quiet = quiet or not sys.stderr.isatty()
+        try:
+            done = run_experiment(
+                source, folder, runner=make_runner(runner, jobs), fresh=fresh, quiet=quiet, console=STDERR
+            )
+        except KeyboardInterrupt:
+            STDERR.print("\nstopped; the same command goes on from here", highlight=False)
+            raise typer.Exit(130) from None
+    figures, page = write_experiment_figures(done), build_report(folder)
+    if as_json:
+        print(json.dumps(experiment_summary(done), indent=1, allow_nan=False))
+    else:
+        print_experiment(done, STDERR)
+    failed = failed_items(done)
+    for item, error in failed:
+        STDERR.print(f"[yellow]failed:[/] {_escape(item)}: {_escape(error)}", highlight=False, soft_wrap=True)
+    for path in (*figures, page):
+        STDERR.print(f"written: {path}", highlight=False, soft_wrap=True)
+    if not show and nothing_done(done):
+        raise typer.Exit(3)
+    if not show and failed:
+        raise typer.Exit(1)
+
+
 @app.command(help="Train (or load) the models of a recipe and measure them.")
 @guarded
 def train(

@@ -213,6 +213,7 @@ PARTS = {
     "The recipe": recipes.Recipe, "A task": recipes.Work, "`data`": recipes.Data, "`model`": recipes.Model, "`eda`": recipes.Eda,
     "`train`": recipes.Train, "`search`": recipes.Search, "`segment`": recipes.Segment, "`explain`": recipes.Explain,
     "A background of training cases": recipes.Usual, "`evaluate`": recipes.Evaluate, "`aggregate`": recipes.Aggregate,
+    "`experiment`": recipes.Experiment,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from pellucid.data import Folds
 from pellucid.evaluate.run import as_metric, labels
 from pellucid.study.context import Context
-from pellucid.study.crossval_fold import development, sizes
+from pellucid.study.crossval_fold import Fold, development, sizes
 from pellucid.study.crossval_results import plain
 from pellucid.study.experiment_arms import Matrix
 from pellucid.study.experiment_kept import Kept, method_key, method_levels
@@ -104,7 +104,7 @@ def content(
             key: {
                 "what": matrix.names(key), "base": key == matrix.base, "network": work.model.network,
                 "folds": {
-                    str(n): {k: v for k, v in kept.arm((key, n)).facts.items() if k != "history"}
+                    str(n): _fold(kept.arm((key, n)), matrix.metrics)
                     for n in range(1, len(dealt) + 1) if kept.has_arm((key, n))
                 },
             }
@@ -115,6 +115,13 @@ def content(
             {"item": item, "error": error} for _, stage, item, error in failures(context.run) if stage == STAGE
         ],
     }  # fmt: skip
+
+
+def _fold(fold: Fold, metrics: list[str]) -> dict[str, Any]:
+    """What a fold of an arm found, without its learning curve."""
+    quoted = fold.metrics.drop_duplicates("metric").set_index("metric")["value"]
+    facts = {k: v for k, v in fold.facts.items() if k != "history"}
+    return facts | {"values": {m: float(quoted[m]) for m in metrics if m in quoted}}
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
