@@ -264,7 +264,7 @@ def test_bad_calls():
         ({"augment": ["flop"]}, "did you mean 'flip'"), ({"augment": [{"flip": {"axes": 1}}]}, "did you mean 'axis'"),
         ({"loss": "mse"}, "loss 'mse' for classification"), ({"epochs": 0}, "epochs is 0"), ({"lr": 0}, "lr is 0"),
         ({"batch_size": 0}, "batch_size is 0"), ({"precision": "fp8"}, "training precision"),
-        ({"patience": 0}, "patience is 0"), ({"balance": "smote"}, "balance is 'smote'"),
+        ({"patience": 0}, "patience is 0"), ({"balance": "smot"}, "balance is 'smot'"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             call(**changes)

@@ -17,6 +17,7 @@ from pellucid.study.background import Asked, Usual
 from pellucid.study.experiment_arms import Experiment, matrix_of
 from pellucid.study.search_objective import direction
 from pellucid.study.search_space import Range, Search, space_of
+from pellucid.train.balance import as_balance
 from pellucid.train.checks import check_patch
 from pellucid.train.losses import check_loss
 from pellucid.train.patches import Patches
@@ -103,7 +104,7 @@ class Train(Part):
     patience: int | None = Field(default=None, ge=1)
     delta: float = Field(default=0, ge=0, description="the least improvement that counts for the patience")
     augment: list[str | dict[str, Any]] = Field(default_factory=list)
-    balance: Literal["class_weights", "oversample"] | None = None
+    balance: str | dict[str, dict[str, Any] | None] | None = None
     freeze: str | list[str] | None = Field(
         default=None, description="'backbone', or names of modules: what is not trained"
     )
@@ -122,6 +123,7 @@ class Train(Part):
     def _planned(self) -> Train:
         given = self.model_dump(include=set(Plan.__dataclass_fields__), exclude={"precision"})
         Plan(**given)  # a UsageError is a ValueError: pydantic adds the place
+        as_balance(self.balance)
         if self.unfreeze is not None:
             check_unfreeze(self.unfreeze, epochs=self.epochs)
         return self
@@ -350,7 +352,7 @@ class Work(Part):
                 f"'model.windows' are stitched to a segmentation, this model does {m.task}; resize its input"
             )
         if t is not None:
-            check_patch(t.patch, t.patches, task=m.task, balance=t.balance)
+            check_patch(t.patch, t.patches, task=m.task, balance=as_balance(t.balance).name)
             if t.patch is not None:
                 windows = as_windows(m.windows) or Windows(roi=tuple(t.patch))
                 Patches(t.patch, number=t.patches, windows=windows)

@@ -219,6 +219,12 @@ class Batches:
             self.rng = generator.get_state()
             yield {k: v.pin_memory() for k, v in batch.items()} if self.pin else batch
 
+    def in_order(self) -> Iterator[dict[str, Tensor]]:
+        """All cases once, as they are, whatever the order and the changes of the epochs."""
+        for start in range(0, self.n, self.batch_size):
+            chosen = torch.arange(start, min(start + self.batch_size, self.n))
+            yield {k: _rows(v, chosen) for k, v in self.data.items()}
+
     def first(self, n: int) -> dict[str, Tensor]:
         """The first cases, as they are, or the patches in their middle."""
         if self.patches is not None:

@@ -24,10 +24,13 @@ from pellucid.nets.registry import build_network, count_inputs
 from pellucid.train.answers import choose_answers
 from pellucid.train.augment import as_augmentations
 from pellucid.train.augment_base import MISSING
+from pellucid.train.balance import Named as NamedBalance
+from pellucid.train.balance import as_balance
 from pellucid.train.calibration import Calibration
 from pellucid.train.checks import check_final, check_output, check_patch
 from pellucid.train.data import TRUTH, Batches, columns
 from pellucid.train.devices import launch, training_device
+from pellucid.train.embeddings import Embedded, entry_of
 from pellucid.train.freeze import frozen_names, hold, warn_of_random
 from pellucid.train.layout import lay_out
 from pellucid.train.loop import Loop
@@ -40,12 +43,12 @@ from pellucid.train.patches import Patches
 from pellucid.train.plan import Plan
 from pellucid.train.progress import bar
 from pellucid.train.schedule import Named as NamedSchedule
+from pellucid.train.smote import prepare
 from pellucid.train.state import State
 from pellucid.train.stop import Interrupted
 from pellucid.train.unfreeze import check_unfreeze, unfreezing
 from pellucid.types import Activation, Task
 
-BALANCES = ("class_weights", "oversample")
 PLACES = 64  # of a mask, by which a training that is resumed knows it again
 
 
@@ -100,7 +103,7 @@ def fit(
     clip: float | None = None,
     accumulate: int = 1,
     loss: NamedLoss | None = None,
-    balance: str | None = None,
+    balance: NamedBalance | None = None,
     augment: Sequence[Any] = (),
     monitor: str = "loss",
     patience: int | None = None,
@@ -155,7 +158,9 @@ def fit(
         loss: see ``make_loss``; that of the task if None.
         balance: ``"class_weights"`` gives rare classes a larger weight; ``"oversample"`` draws the cases of rare
             exclusive classes more often, so that an epoch has as many of each as of the largest (the training cases
-            alone: validation cases never are); None does nothing.
+            alone: validation cases never are); ``"smote"``, or ``{"smote": {…}}`` with the options of
+            :class:`~pellucid.train.balance.Smote`, adds synthetic rows between training cases of a rare exclusive
+            class; None does nothing.
         augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
         monitor: what the best epoch is the best of, on the validation cases: ``"loss"``, or ``"metric"``: accuracy and
             Dice, of which more is better, or RMSE, of which less is.
@@ -204,8 +209,9 @@ def fit(
         check_unfreeze(unfreeze, epochs=epochs)
         if devices > 1:
             raise UsageError(f"unfreeze is for one device, devices is {devices}; leave one of the two out")
-    if balance not in (None, *BALANCES):
-        raise UsageError(f"balance is {balance!r}; give {' or '.join(map(repr, BALANCES))}, or leave it out")
+    chosen = as_balance(balance)
+    if chosen.smote is not None and chosen.smote.on == "embeddings" and devices > 1:
+        raise UsageError(f"smote on embeddings is for one device, devices is {devices}; use smote: {{on: pixels}}")
     if normalise not in STATISTICS:
         raise UsageError(f"normalise is {normalise!r}; give 'data' or 'imagenet'")
     if resume and out is None:
@@ -214,7 +220,7 @@ def fit(
     if not cases_val:
         check_final(plan, calibrate=calibrate)
     windows = as_windows(dict(windows) if isinstance(windows, Mapping) else windows)
-    check_patch(patch, patches, task=task, balance=balance)
+    check_patch(patch, patches, task=task, balance=chosen.name)
     cut = None
     if patch is not None:
         windows = windows or Windows(roi=tuple(patch))
@@ -223,7 +229,8 @@ def fit(
         "network": network, "options": dict(options or {}), "inputs": list(inputs), "task": task,
         "classes": list(classes or ()), "activation": activation, "epochs": epochs, "batch_size": batch_size,
         "lr": lr, "optimizer": optimizer, "momentum": momentum, "schedule": _plain(schedule), "warmup": warmup,
-        "weight_decay": weight_decay, "clip": clip, "accumulate": accumulate, "loss": _plain(loss), "balance": balance,
+        "weight_decay": weight_decay, "clip": clip, "accumulate": accumulate, "loss": _plain(loss),
+        "balance": _plain(balance),
         "augment": [str(a) for a in augment], "monitor": monitor, "patience": patience, "delta": delta or None,
         "precision": precision,
         "devices": devices, "seed": seed, "n_train": len(cases_train), "n_val": len(cases_val),
@@ -262,11 +269,14 @@ def fit(
         val = columns(cases_val, predictor, axes=len(windows.roi) if windows else None) if cases_val else None
         if val is not None:
             _check_sizes(train, val)
-        rare = drawn = None
+        rare = drawn = smote_of = None
         names = predictor.classes
-        if balance == "oversample":
+        if chosen.name == "oversample":
             drawn = classes_to_draw(torch.stack(train[TRUTH]), predictor)
-        elif balance is not None:
+        elif chosen.smote is not None:
+            smote_of = prepare(train, cases_train, predictor, options=chosen.smote, seed=seed)
+            train, settings["smote"] = smote_of.columns, smote_of.facts
+        elif chosen.name is not None:
             truths = torch.stack(train[TRUTH])
             rare = class_weights(truths, activation=predictor.activation, classes=len(names), names=names)
         state = (State.load(folder, settings) if resume and folder is not None else None) or State(settings)
@@ -284,13 +294,18 @@ def fit(
             predictor, make_loss(predictor, name=loss, weights=rare), held=hold(module, frozen), at_once=batch_size
         )
         check_output(training, batches if cut is not None else val_batches or batches)
+        smote = None
+        if smote_of is not None and smote_of.options.on == "embeddings":
+            training.entry = [entry_of(training, batches.first(2))]
+            smote = Embedded(batches, smote_of, seed=seed)
         if not state.done:
             report = stack.enter_context(bar(progress, epochs=epochs, start=len(state.history), metric=METRICS[task]))
             if devices > 1 and folder is None:  # the processes hand their result over in a file
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             loop = Loop(
-                plan, batches, val_batches, state, folder=folder, stop=threading.Event(), tell=report, thaw=thaw
-            )
+                plan, batches, val_batches, state, folder=folder, stop=threading.Event(), tell=report, thaw=thaw,
+                smote=smote,
+            )  # fmt: skip
             try:
                 launch(loop, training, device=where)
             except Interrupted:

@@ -14,6 +14,7 @@ from torch import Tensor
 from pellucid.errors import ModelError
 from pellucid.train.data import TRUTH, Batches, mixed
 from pellucid.train.early import best_and_waited
+from pellucid.train.embeddings import Embedded
 from pellucid.train.freeze import hold
 from pellucid.train.module import HIGHER, METRICS, TrainingModule
 from pellucid.train.plan import Plan, restore
@@ -54,6 +55,7 @@ class Loop:
         stop: whoever sets it ends the training after the running step.
         tell: told each epoch's record, after it is written.
         thaw: which parts are trained from which epoch on; None where that does not change. For one device.
+        smote: synthetic rows that join the batches in front of the head; None where there are none. For one device.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class Loop:
         stop: Flag,
         tell: Tell | None,
         thaw: Unfreezing | None = None,
+        smote: Embedded | None = None,
     ) -> None:
         self.plan, self.batches, self.val_batches, self.state = plan, batches, val_batches, state
         self.folder, self.stop, self.tell = folder, stop, tell
-        self.thaw = thaw
+        self.thaw, self.smote = thaw, smote
         self.began = self.saved = 0.0
 
     def run(self, fabric: Fabric, training: TrainingModule) -> None:
@@ -113,6 +116,10 @@ class Loop:
         self.batches.epoch = epoch
         if self.thaw is not None:
             self.training.held = hold(self.training.network, self.thaw.held(self.training.network, epoch))
+        if self.smote is not None:
+            with self.fabric.autocast():
+                self.smote.begin(self.training, epoch, self.fabric.device, state.rows)
+            state.rows = self.smote.rows
         self.training.train()
         self.training.sums = {}
         if state.step == 0:
@@ -123,7 +130,8 @@ class Loop:
         for number, batch in enumerate(self.batches.going_on(state.step, state.rng.get("batches")), state.step):
             if self.fabric.world_size > 1:
                 torch.manual_seed(mixed(plan.seed, epoch, number, self.fabric.global_rank, 1))
-            if self._step(number, self._moved(batch)):
+            given = batch if self.smote is None else self.smote.with_share(batch, number)
+            if self._step(number, self._moved(given)):
                 state.step, state.steps = number + 1, state.steps + 1
                 self._between()
 
@@ -132,12 +140,12 @@ class Loop:
         plan, world = self.plan, self.fabric.world_size
         first = number - number % plan.accumulate
         last = min(first + plan.accumulate, len(self.batches))
-        own = self.batches.own(number)
+        own = self.batches.own(number) + self._synthetic(number)
         with self.fabric.no_backward_sync(self.model, enabled=number + 1 < last):
             loss = self.training.loss(self.model(batch), batch[TRUTH])
             # Every case of the step weighs the same, however they are spread over batches and devices, whose
             # gradients are averaged.
-            share = own * world / sum(self.batches.size(i) for i in range(first, last))
+            share = own * world / sum(self.batches.size(i) + self._synthetic(i) for i in range(first, last))
             self.fabric.backward(loss if share == 1 else loss * share)
         self.training.count(loss, batch[TRUTH], n=own)
         if number + 1 < last:
@@ -149,6 +157,9 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return True
+
+    def _synthetic(self, number: int) -> int:
+        return 0 if self.smote is None else self.smote.size(number)
 
     def _between(self) -> None:
         """Write the state if it is time, or if the training is to stop."""
@@ -204,7 +215,7 @@ class Loop:
         state.stopped_early = plan.patience is not None and state.waited >= plan.patience
         state.done = state.stopped_early or epoch >= plan.epochs
         self.schedule.next_epoch(monitored)
-        state.step, state.seconds, state.sums, state.rng = 0, 0.0, {}, {}
+        state.step, state.seconds, state.sums, state.rng, state.rows = 0, 0.0, {}, {}, {}
         self._write(weights)
         if self.tell is not None and self.fabric.global_rank == 0:
             self.tell(record)

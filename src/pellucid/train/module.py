@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from pellucid.train.losses import Loss
 from pellucid.train.sliding import stitched
 
 METRICS = {"classification": "accuracy", "regression": "rmse", "segmentation": "dice"}
+ROWS = "rows of the head"
+"""The key of synthetic rows in a batch, which join it in front of the network's head."""
 HIGHER = {"accuracy", "dice"}
 """The metrics of which more is better."""
 
@@ -40,6 +43,7 @@ class TrainingModule(nn.Module):
         self.predictor, self.loss = predictor, loss
         self.at_once = at_once
         self.held = list(held)
+        self.entry: list[nn.Module] = []  # where synthetic rows join; in a list, for it is a part of the network
         self.sums: dict[str, tuple[Tensor, int]] = {}
 
     def train(self, mode: bool = True) -> TrainingModule:
@@ -64,7 +68,11 @@ class TrainingModule(nn.Module):
             )
             x = self._filled((x - mean) / sd, place, batch.get(MISSING + name))
             values.append(channels_last(x))
-        output = self.network(*values)
+        if ROWS in batch:
+            with joined(self.entry[0], batch[ROWS]):
+                output = self.network(*values)
+        else:
+            output = self.network(*values)
         if self.predictor.output is not None:
             output = output[self.predictor.output]
         return output
@@ -108,6 +116,16 @@ class TrainingModule(nn.Module):
         if "metric" in means and self.predictor.task == "regression":
             means["metric"] = math.sqrt(means["metric"])
         return means
+
+
+@contextmanager
+def joined(part: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Have these rows ``(S, D)`` come after those ``(B, D)`` that a module is given."""
+    hook = part.register_forward_pre_hook(lambda _, args: (torch.cat([args[0], rows.to(args[0])]),))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def quality(predictor: Predictor, output: Tensor, truth: Tensor) -> tuple[Tensor, int]:

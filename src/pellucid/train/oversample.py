@@ -10,15 +10,20 @@ from pellucid.errors import UsageError
 from pellucid.train.losses import class_weights
 
 
-def classes_to_draw(truth: Tensor, predictor: Predictor) -> Tensor:
+def classes_to_draw(truth: Tensor, predictor: Predictor, *, balance: str = "oversample") -> Tensor:
     """The class of each training case ``(N,)``, from truths as the loss wants them.
+
+    Args:
+        truth: of all training cases.
+        predictor: with the task and the classes.
+        balance: that they are for, ``"oversample"`` or ``"smote"``.
 
     Raises:
         UsageError: the truths are no exclusive classes, or a class has no case.
     """
     if predictor.task != "classification":
         raise UsageError(
-            f"balance: oversample is for classification, this model does {predictor.task}; leave balance out"
+            f"balance: {balance} is for classification, this model does {predictor.task}; leave balance out"
         )
     names = predictor.classes
     if predictor.activation == "softmax":
@@ -26,8 +31,9 @@ def classes_to_draw(truth: Tensor, predictor: Predictor) -> Tensor:
         return truth
     if len(names) > 1:
         raise UsageError(
-            f"balance: oversample is for exclusive classes, and the {len(names)} labels here are independent: a case "
-            "that is drawn more often for one label is so for all its others; use class_weights"
+            f"balance: {balance} is for exclusive classes, and the {len(names)} labels here are independent: a case "
+            f"that is {'made' if balance == 'smote' else 'drawn more often'} for one label is so for all its others; "
+            "use class_weights"
         )
     drawn = truth.reshape(-1).long()
     if drawn.unique().numel() < 2:

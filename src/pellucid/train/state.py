@@ -39,6 +39,7 @@ class State:
         weights: of the network now.
         best: of the network in its best epoch.
         optimizer: the optimiser's ``state_dict``.
+        rows: synthetic rows of the running epoch and their truths; empty at its end and where there are none.
     """
 
     settings: dict[str, Any]
@@ -57,12 +58,14 @@ class State:
     rng: dict[str, Tensor] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write to ``folder/last.safetensors``, under a temporary name first."""
         tensors = {f"weights/{k}": v for k, v in self.weights.items()}
         tensors |= {f"best/{k}": v for k, v in self.best.items()}
         tensors |= {f"rng/{k}": v for k, v in self.rng.items()}
+        tensors |= {f"rows/{k}": v for k, v in self.rows.items()}
         tensors |= {f"sums/{k}": v for k, (v, _) in self.sums.items()}
         plain: dict[str, Any] = {}
         for index, slots in self.optimizer.get("state", {}).items():
@@ -129,6 +132,7 @@ def _state_of(text: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
     return State(
         **{name: text[name] for name in same},
         weights=_part(tensors, "weights/"), best=_part(tensors, "best/"), rng=_part(tensors, "rng/"),
+        rows=_part(tensors, "rows/"),
         sums={k: (v, text["counts"][k]) for k, v in _part(tensors, "sums/").items()},
         optimizer={"state": slots, "param_groups": text["groups"]} if text["groups"] else {},
     )  # fmt: skip
