@@ -8,7 +8,8 @@ import torch
 
 from make_multimodal import make_siim
 from pellucid.data import load_dataset, split
-from pellucid.data.siim_isic import SITES, TABLE, load_siim_isic
+from pellucid.data.siim_isic import load_siim_isic
+from pellucid.data.siim_lists import SITES, TABLE
 from pellucid.errors import InputError, UsageError
 
 
@@ -75,16 +76,22 @@ def test_the_second_of_each_listed_pair_is_left_out_and_counted(root, caplog):
     assert "2 of 22 pictures are duplicates of others: left out" in caplog.text
     kept = load_siim_isic(root, size=8, duplicates="keep")
     assert len(kept) == 22
-    assert len(kept.cleaning) == 0
+    assert kept.cleaning["action"].tolist() == ["kept"] * 4
     by_id = {c.id: c for c in kept}
     twin, first = by_id["ISIC_9000000"], by_id["ISIC_0000019"]
     assert twin.group != first.group
     assert torch.equal(twin.inputs["image"], first.inputs["image"])
 
 
-def test_without_the_list_of_duplicates_it_says_so(tmp_path, caplog):
-    load_siim_isic(make_siim(tmp_path / "s", patients=3), size=8)
-    assert "no ISIC_2020_Training_Duplicates.csv: pictures that are there twice stay" in caplog.text
+def test_without_the_list_it_says_so_and_only_the_same_content_is_left_out(tmp_path, caplog):
+    root = make_siim(tmp_path / "s", patients=3, duplicates=1)
+    (root / "ISIC_2020_Training_Duplicates.csv").unlink()
+    cases = load_siim_isic(root, size=8)
+    assert "no ISIC_2020_Training_Duplicates.csv: pictures that were taken twice stay" in caplog.text
+    # The same picture of two patients: one of the two is wrong about age, sex and truth, and nobody knows which.
+    assert set(cases.cleaning["case"]) == {"ISIC_0000005", "ISIC_9000000"}
+    assert cases.cleaning["detail"][0] == "the same picture as one of another patient (ISIC_9000000)"
+    assert len(cases) == 5
 
 
 def test_the_archive_and_its_names_give_the_same_cases(tmp_path, root):
@@ -119,7 +126,7 @@ def test_a_split_keeps_patients_whole_and_has_melanomas_on_each_side(root):
 def test_a_second_start_reads_the_cache(root, monkeypatch):
     first = load_siim_isic(root, size=8, cache="kept")
     reads = []
-    monkeypatch.setattr("pellucid.data.siim_isic.read", reads.append)
+    monkeypatch.setattr("pellucid.data.picture_shards.read", reads.append)
     second = load_siim_isic(root, size=8, cache="kept")
     assert reads == []
     assert all(torch.equal(a.inputs["image"], b.inputs["image"]) for a, b in zip(first, second))

@@ -21,7 +21,18 @@ from pellucid.io import Image
 def prepared(
     folder: Path, how: Preparation, planes: int | None, size: tuple[int, ...] | None, cache: VolumeCache | None
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The scan as a model sees it, and a volume's ``geometry`` or the ``spacing`` of planes; out of the cache if it is there."""
+    """The scan as a model sees it, and a volume's ``geometry`` or the ``spacing`` of planes.
+
+    Args:
+        folder: of the series.
+        how: it is prepared.
+        planes: as many, evenly spaced, become channels; a volume if None.
+        size: voxels along each axis, or pixels of a plane; as they are if None.
+        cache: where it is kept; it is read from there if it is there.
+
+    Raises:
+        InputError: no single even series of CT slices.
+    """
     file = None if cache is None else cache.path(folder.name, [f for f in folder.iterdir() if f.is_file()])
     ready = None if cache is None or file is None else cache.load(file)
     if ready is None:

@@ -35,8 +35,8 @@ PERSON = PatientRow(
 """What a table says of the patient, whatever the target."""
 
 MEASURED = ("FVC", "percent")
-"""In litres, and as a share, of the visit at the scan: further columns where the target is the slope, which is made from
-later visits alone."""
+"""In litres, and as a share, of the visit at the scan: further columns where the target is the slope, which is made
+from later visits alone."""
 
 DISPLAY = (-1000.0, 400.0)  # HU
 _COLUMNS = ("Weeks", "FVC", "Percent", *(cell.column for cell in PERSON.cells))

@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pellucid.data.pictures import full_size, resized, with_channels
+from pellucid.data.pictures import full_size, resized, windowed, with_channels
 from pellucid.data.progress import reading
 from pellucid.data.volume_cache import VolumeCache
-from pellucid.errors import InputError
+from pellucid.errors import InputError, UsageError
 from pellucid.io import read
 
 SHARD = 512
 THREADS = 2
+_FORMS = {1: "grey", 3: "colour"}
 
 
 class Item(NamedTuple):
@@ -42,7 +43,7 @@ class Seen:
     """A picture as it was read.
 
     Attributes:
-        pixels: grey ``(1, H, W)`` in [0, 1], mapped where there is a cache; None where it cannot be read.
+        pixels: ``(C, H, W)`` in [0, 1], mapped where there is a cache; None where it cannot be read.
         problem: why not.
         shape: rows and columns of the file.
         content: a hash of the grey values of the file, whichever way they are stored.
@@ -57,7 +58,7 @@ class Seen:
 
 
 def read_pictures(
-    items: Sequence[Item], *, size: int | Sequence[int] | None, cache: Path | None, source: str
+    items: Sequence[Item], *, size: int | Sequence[int] | None, cache: Path | None, source: str, channels: int = 1
 ) -> dict[str, Seen]:
     """Every picture by its id; what cannot be read is said in its place.
 
@@ -70,13 +71,16 @@ def read_pictures(
         size: rows and columns; as stored if None.
         cache: the folder; None keeps all pictures in memory.
         source: what to call the data set beside the bar.
+        channels: 1 for grey, or 3.
 
     Raises:
         InputError: the cache cannot be written.
-        UsageError: a size that is none.
+        UsageError: a size that is none, or another number of channels.
     """
+    if channels not in _FORMS:
+        raise UsageError(f"channels={channels!r}; give 1 for grey, or 3 for colour")
     wanted = full_size(size, 2)
-    kept = None if cache is None else VolumeCache(folder=cache, options={"size": wanted, "form": "grey"})
+    kept = None if cache is None else VolumeCache(folder=cache, options={"size": wanted, "form": _FORMS[channels]})
     shards: dict[int, list[Item]] = defaultdict(list)
     for item in items:
         shards[item.place // SHARD].append(item)
@@ -90,7 +94,7 @@ def read_pictures(
                     done()
                 found |= _restored(*ready)
                 continue
-            fresh = dict(_read(shard, wanted, done))
+            fresh = dict(_read(shard, wanted, channels, done))
             if kept is not None and file is not None:
                 kept.save(file, *_stored(fresh))
                 ready = kept.load(file)  # mapped, so that the copies in memory can go
@@ -100,21 +104,24 @@ def read_pictures(
 
 
 def _read(
-    shard: Sequence[Item], size: tuple[int, ...] | None, done: Callable[[], None]
+    shard: Sequence[Item], size: tuple[int, ...] | None, channels: int, done: Callable[[], None]
 ) -> Iterator[tuple[str, Seen]]:
     pool = ThreadPoolExecutor(THREADS)  # decoding and resizing leave the interpreter's lock
     try:
         with warnings.catch_warnings():  # the readers put the filters back themselves, but not in the order of threads
-            for item, seen in zip(shard, pool.map(partial(_one, size=size), shard)):
+            for item, seen in zip(shard, pool.map(partial(_one, size=size, channels=channels), shard)):
                 done()
                 yield item.id, seen
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _one(item: Item, *, size: tuple[int, ...] | None) -> Seen:
+def _one(item: Item, *, size: tuple[int, ...] | None, channels: int) -> Seen:
     try:
         image = read(item.path)
+        if image.meta.get("format") == "DICOM" and len(image.array) == 3:
+            # Colour is stored from 0 to the largest number of its bits, whatever is in the picture.
+            image = windowed(replace(image, meta={"scaled": True}), (0.0, 2.0 ** int(image.meta["bits"]) - 1))
         array = image.array
         if array.ndim != 3 or not image.meta.get("scaled"):
             raise InputError(f"{item.path}: is no picture of 8 or 16 bits; save it as PNG")
@@ -122,8 +129,9 @@ def _one(item: Item, *, size: tuple[int, ...] | None) -> Seen:
             array = array[:1]
     except InputError as error:
         return Seen(pixels=None, problem=str(error).removeprefix(f"{item.path}: "))
-    grey = with_channels(type(image)(array=array, source=item.path), 1)
-    small = resized(grey, size)
+    seen = type(image)(array=array, source=item.path)
+    grey = with_channels(seen, 1)
+    small = resized(grey if channels == 1 else with_channels(seen, channels), size)
     return Seen(
         pixels=torch.from_numpy(small.array), shape=grey.spatial, content=_content(grey.array), look=_look(grey.array)
     )
