@@ -9,6 +9,8 @@ from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut
 
 from make_dicom import dataset, write
+from make_nih import make_nih
+from pellucid.data import load_dataset
 from pellucid.io import read
 
 RNG = np.random.default_rng(10)
@@ -55,3 +57,17 @@ def test_16_bit_png_keeps_its_grey_values(tmp_path):
     image = read(tmp_path / "x.png")
     assert len(np.unique(image.array)) == 65536
     assert image.array.max() == 1.0
+
+
+def test_chestx_ray14_keeps_16_bits_and_reads_rgba_as_the_grey_that_it_is(tmp_path):
+    root = make_nih(tmp_path, patients=3, most=1)
+    deep, colour, plain = sorted(root.rglob("*.png"))
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    PIL.Image.fromarray(ramp).save(deep)
+    grey = (ramp >> 8).astype(np.uint8)
+    PIL.Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 128)])).save(colour)  # as if half transparent
+    PIL.Image.fromarray(grey).save(plain)
+    cases = {c.id: c.inputs["image"] for c in load_dataset("nih_chestxray14", root, size=None, duplicates="keep")}
+    assert len(cases[deep.stem].unique()) == 65536 and cases[deep.stem].max() == 1
+    np.testing.assert_array_equal(cases[deep.stem][0].numpy(), ramp.astype(np.float32) / np.float32(65535))
+    assert cases[colour.stem].shape == (1, 256, 256) and (cases[colour.stem] == cases[plain.stem]).all()
