@@ -108,6 +108,15 @@ def test_the_archive_and_its_names_give_the_same_cases(tmp_path, root):
         assert not {c.group for c in test} & {c.group for c in ours}
 
 
+def test_a_patient_on_both_sides_is_said(tmp_path, caplog):
+    root = make_siim(tmp_path / "s", patients=3)
+    load_siim_isic(root, size=8, part="test")
+    assert "of the test part" not in caplog.text
+    edit(root, lambda t: t.assign(patient_id=["IP_0000002", *t.patient_id[1:]]), "test.csv")
+    load_siim_isic(root, size=8, part="test")
+    assert "1 of 3 patients of the test part are in the training table, too" in caplog.text
+
+
 def test_dicom_in_ybr_has_the_colours_of_the_jpeg(tmp_path):
     jpg = load_siim_isic(make_siim(tmp_path / "jpg", patients=1), size=None)[0].inputs["image"]
     dcm = load_siim_isic(make_siim(tmp_path / "dcm", patients=1, files="dcm"), size=None)[0].inputs["image"]

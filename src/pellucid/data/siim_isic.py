@@ -15,7 +15,7 @@ from pellucid.data.layout import Below
 from pellucid.data.patient_row import UNKNOWN
 from pellucid.data.picture_shards import Item, read_pictures
 from pellucid.data.registry import DATASETS
-from pellucid.data.siim_lists import LAYOUT, OLDEST, SITE, TABLE, TABLES, lines_of, without_duplicates
+from pellucid.data.siim_lists import LAYOUT, OLDEST, SITE, TABLE, TABLES, lines_of, warn_of_both, without_duplicates
 from pellucid.errors import InputError, UsageError
 
 CLASSES = ("benign", "malignant")
@@ -66,6 +66,8 @@ def load_siim_isic(
     notes: list[Cleaned] = []
     if duplicates == "drop" and part == "train":
         rows, notes = without_duplicates(below, rows)
+    if part == "test":
+        warn_of_both(below, rows)
     rows = rows[:limit]
     below.need_any([_names(id) for id, _ in rows], what="pictures", layout=LAYOUT)
     rows, absent = present(

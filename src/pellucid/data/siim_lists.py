@@ -73,3 +73,17 @@ def without_duplicates(
         LOG.warning("%s: %d of %d pictures are duplicates of others: left out", below.root, len(gone), len(rows))
     notes = [Cleaned(id, "duplicate", f"the same as {first}", "left out") for id, first in gone.items()]
     return [(id, line) for id, line in rows if id not in gone], notes
+
+
+def warn_of_both(below: Below, rows: list[tuple[str, dict[Any, Any]]]) -> None:
+    """Warn of patients of the test part who are in the training table, too, where that is there."""
+    path = below.find(*TABLES["train"])
+    if path is None:
+        return
+    tested = {str(line["patient_id"]) for _, line in rows}
+    both = tested & {str(p) for p in read_table(path, text=("patient_id",))["patient_id"]}
+    if both:
+        LOG.warning(
+            "%s: %d of %d patients of the test part are in the training table, too: a model that was trained there has "
+            "seen them", below.root, len(both), len(tested),
+        )  # fmt: skip
