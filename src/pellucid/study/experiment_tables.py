@@ -174,7 +174,7 @@ def _ends(draws: Any) -> tuple[float, float, float]:
 def _gaps(one: Level, other: Level, value: str, both: Sequence[int]) -> pd.DataFrame:
     """``group`` and ``value`` (first minus second) of the cases that both have."""
     a, b = (level.per_case(value, both) for level in (one, other))
-    joined = a.join(b, how="inner", lsuffix="", rsuffix="_other") if len(a) and len(b) else a.iloc[:0]
+    joined = a.join(b[["value"]].rename(columns={"value": "value_other"}), how="inner")
     if not len(joined):
         return joined
     made = gap(joined["value"].to_numpy(float), joined["value_other"].to_numpy(float))
