@@ -28,5 +28,5 @@ MAKES: dict[str, tuple[str, ...]] = {
     "explain": ("verdicts", "costs", "outcomes"),
     "evaluate": ("scores", "details", "agreement_cases"),
     "aggregate": ("regions", "aggregate_costs"),
-    "analyse": ("segmentation_quality",),
+    "analyse": ("segmentation_quality", "claim_maps", "claims"),
 }

@@ -1,0 +1,60 @@
+"""The clinical claims as an analysis of a run, and on its page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pages
+from pellucid.evaluate.cohort.claims import COLUMNS, MAPS
+from pellucid.study.recipe import Recipe
+from pellucid.study.run import run_recipe
+from pellucid.study.store import Run
+
+RECIPE = {
+    "name": "claims",
+    "tasks": [
+        {
+            "name": "one",
+            "data": {"dataset": "synthetic_classification", "options": {"n": 24, "size": 16}, "fractions": [0.3, 0.2, 0.5]},
+            "model": {"network": "image_tabular", "inputs": ["ct", "ehr"], "task": "classification",
+                      "classes": ["benign", "malignant"]},
+            "train": {"epochs": 1},
+            "explain": {"methods": ["saliency", "random"], "targets": ["malignant"], "cases": "test"},
+            "evaluate": {"metrics": [], "checks": "cheap", "findings": False},
+            "analysis": [{"clinical_claims": {"boxes": "lesion", "lungs": "lesion", "draws": 200}}],
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_recipe(Recipe.model_validate(RECIPE), tmp_path_factory.mktemp("claims") / "run", quiet=True)
+
+
+def test_the_tables_have_the_columns_of_the_page(run: Run) -> None:
+    (rows,) = pages.tables(pages.section("docs/reference-run-folder.md", "Tables"))
+    said = {pages.code(row["table"])[0]: pages.code(row["columns"]) for row in rows}
+    assert said["claims.parquet"] == COLUMNS
+    assert said["claim_maps.parquet"] == MAPS
+    for name, columns in (("claims", COLUMNS), ("claim_maps", MAPS)):
+        assert list(run.table(name, "one").columns) == ["task", *columns]
+
+
+def test_every_claim_has_a_verdict_of_the_stored_maps(run: Run) -> None:
+    claims, maps = run.table("claims", "one"), run.table("claim_maps", "one")
+    assert set(claims["claim"]) == {"boxes", "focus", "outside", "apart"}
+    assert set(claims["verdict"]) <= {"holds", "does not hold", "not settled", "not testable"}
+    assert set(claims[claims["claim"] == "apart"]["verdict"]) == {"not testable"}  # one class is explained
+    case = run.cases("one")[0]
+    (a,) = [a for a in run.attributions("one", case) if a.method == "saliency"]
+    lesion = run.regions("one", case)["lesion"].bool()
+    support = a.spatial("ct").double().clamp(min=0)
+    mine = maps[(maps["case"] == case) & (maps["method"] == "saliency")].set_index("measure")["value"]
+    assert mine["hit"] == float(lesion.flatten()[support.flatten().argmax()])
+    assert mine["outside"] == pytest.approx(float(support[~lesion].sum() / support.sum()))
+    every = maps[(maps["measure"] == "hit") & (maps["method"] == "saliency")]["value"]
+    better = claims[(claims["measure"] == "hit") & (claims["method"] == "saliency") & (claims["cases"] == "all")]
+    assert better["value"].to_numpy() == pytest.approx(every.mean())
+    assert np.isfinite(maps["confidence"]).any()
