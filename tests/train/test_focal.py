@@ -35,6 +35,24 @@ def test_independent_labels_as_the_formula(gamma, alpha, weights):
     assert float(got) == pytest.approx(want, rel=1e-9)
 
 
+def test_an_alpha_for_each_label_is_the_mean_of_the_labels_each_with_its_own():
+    alphas = [0.25, 0.6, 0.9]
+    got = make_loss(of("sigmoid"), name={"focal": {"alpha": alphas}}, weights=WEIGHTS)(LOGITS, LABELS)
+    want = [
+        twin.binary_focal(LOGITS[:, k : k + 1].tolist(), LABELS[:, k : k + 1].tolist(), gamma=2, alpha=a, positive=[float(WEIGHTS[k])])
+        for k, a in enumerate(alphas)
+    ]
+    assert float(got) == pytest.approx(np.mean(want), rel=1e-6)
+    same = [make_loss(of("sigmoid"), name={"focal": {"alpha": a}})(LOGITS, LABELS) for a in (0.3, [0.3] * 3)]
+    assert float(same[0]) == pytest.approx(float(same[1]))
+
+
+def test_class_weights_of_independent_labels_are_torchs_pos_weight():
+    loss = make_loss(of("sigmoid"), weights=WEIGHTS)
+    assert torch.equal(loss(LOGITS, LABELS), nn.BCEWithLogitsLoss(pos_weight=WEIGHTS)(LOGITS, LABELS))
+    assert not torch.equal(loss(LOGITS, LABELS), make_loss(of("sigmoid"))(LOGITS, LABELS))
+
+
 @pytest.mark.parametrize("gamma", [0.5, 2, 3])
 @pytest.mark.parametrize("alpha", [-1, 0.25])
 def test_independent_labels_as_monai_and_as_torchvision_writes_it(gamma, alpha):

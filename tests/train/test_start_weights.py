@@ -81,7 +81,7 @@ def test_resume_notices_other_weights(file, tmp_path):
 def test_wrong_weights_and_words_are_refused(file):
     with pytest.raises(ModelError, match="look like those of resnet18"):
         fit(TRAIN, VAL, **GIVEN | {"network": "densenet121"}, weights=file)
-    with pytest.raises(UsageError, match="normalise is 'imagnet'; give 'data' or 'imagenet'"):
+    with pytest.raises(UsageError, match="normalise is 'imagnet'; give 'data', 'imagenet', 'none'"):
         fit(TRAIN, VAL, **GIVEN, normalise="imagnet")
 
 

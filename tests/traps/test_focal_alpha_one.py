@@ -34,7 +34,7 @@ def test_the_trap_negatives_get_no_gradient_and_all_present_is_perfect():
     assert loss([[9.0, 9.0]] * 3) < 1e-6
 
 
-@pytest.mark.parametrize("alpha", [1, 1.0, 0, 1.5, -0.1, [0.5, 0.5], "high", True, float("nan")])
+@pytest.mark.parametrize("alpha", [1, 1.0, 0, 1.5, -0.1, [0.5, 1], [0, 0.5], [0.5], [0.2, 0.3, 0.4], "high", True, float("nan")])
 def test_ours_refuses(alpha):
     with pytest.raises(UsageError, match="alpha"):
         make_loss(LABELS, name={"focal": {"alpha": alpha}})
@@ -50,8 +50,9 @@ def test_ours_says_why_before_any_training():
         )  # fmt: skip
 
 
-def test_with_an_alpha_between_negatives_get_theirs():
+@pytest.mark.parametrize("alpha", [0.9, [0.9, 0.01]])
+def test_with_an_alpha_between_negatives_get_theirs(alpha):
     logits = torch.tensor(LOGITS, requires_grad=True)
-    make_loss(LABELS, name={"focal": {"alpha": 0.9}})(logits, torch.tensor(TRUTH)).backward()
+    make_loss(LABELS, name={"focal": {"alpha": alpha}})(logits, torch.tensor(TRUTH)).backward()
     assert (logits.grad != 0).all()
     assert ((logits.grad > 0) == (torch.tensor(TRUTH) == 0)).all()

@@ -20,6 +20,7 @@ from pellucid.study.search_space import Range, Search, space_of
 from pellucid.train.balance import as_balance
 from pellucid.train.checks import check_patch
 from pellucid.train.losses import check_loss
+from pellucid.train.normalise import Normalise
 from pellucid.train.patches import Patches
 from pellucid.train.plan import Plan
 from pellucid.train.unfreeze import check_unfreeze
@@ -63,7 +64,7 @@ class Model(Part):
     options: dict[str, Any] = Field(default_factory=dict)
     load: str | None = Field(default=None, description="a saved model folder, or module:Name / file.py:Name")
     weights: str | None = Field(default=None, description="a file, or 'imagenet' for a training to start from")
-    normalise: Literal["data", "imagenet"] = Field(default="data", description="whose mean and sd the inputs are given")
+    normalise: Normalise = Field(default="data", description="whose mean and sd the inputs are given")
     inputs: list[str]
     task: Task
     classes: list[str] = Field(default_factory=list)

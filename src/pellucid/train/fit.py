@@ -174,7 +174,8 @@ def fit(
         unfreeze: what is trained from which epoch on, from the head down: ``{"every": 3}``, or ``{0: "head", 3:
             ["layer4"], 6: "all"}`` (:mod:`~pellucid.train.unfreeze`); all of it from the start if None. For one device.
         normalise: ``"data"`` brings the inputs to mean 0 and sd 1 over the training cases, ``"imagenet"`` by the
-            statistics with which ImageNet weights were trained (see ``imagenet_statistics``).
+            statistics with which ImageNet weights were trained (see ``imagenet_statistics``); ``"none"`` shows pictures
+            as they are, and standardises tables alone.
         calibrate: fit a classifier's temperature on ``cases_val`` (:mod:`~pellucid.train.calibration`).
         precision: ``"float32"``, ``"bf16"``, or on a GPU ``"fp16"`` (with its loss scaled); the weights are float32 in
             all three.
@@ -213,7 +214,7 @@ def fit(
     if chosen.smote is not None and chosen.smote.on == "embeddings" and devices > 1:
         raise UsageError(f"smote on embeddings is for one device, devices is {devices}; use smote: {{on: pixels}}")
     if normalise not in STATISTICS:
-        raise UsageError(f"normalise is {normalise!r}; give 'data' or 'imagenet'")
+        raise UsageError(f"normalise is {normalise!r}; give {', '.join(map(repr, STATISTICS))}")
     if resume and out is None:
         raise UsageError("resume: give the folder of the interrupted training as out")
     check_split(cases_train, cases_val)

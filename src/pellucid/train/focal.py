@@ -22,7 +22,8 @@ class Focal:
     Attributes:
         gamma: 0 or more; 0 is cross-entropy, larger values look away from what is already right.
         alpha: independent labels: the weight of positives, negatives get ``1 − alpha``; between 0 and 1, neither
-            included. Exclusive classes: one positive weight per class. None weighs nothing.
+            included; one number for all labels, or one for each. Exclusive classes: one positive weight per class. None
+            weighs nothing.
     """
 
     gamma: float = 2.0
@@ -50,8 +51,16 @@ class Focal:
                     f"{classes} here (or balance: class_weights)"
                 )
             return cls(gamma=float(found.gamma), alpha=tuple(map(float, values)))
-        if isinstance(found.alpha, Sequence) or not 0 < found.alpha < 1:
-            raise UsageError(f"loss 'focal': {why_not(found.alpha)}")
+        if isinstance(found.alpha, Sequence) and len(values) != classes:
+            raise UsageError(
+                f"loss 'focal': alpha is {found.alpha!r}, {len(values)} numbers, and there are {classes} labels; give "
+                "one for each, or one number for all"
+            )
+        for value in values:
+            if not 0 < value < 1:
+                raise UsageError(f"loss 'focal': {why_not(value)}")
+        if isinstance(found.alpha, Sequence):
+            return cls(gamma=float(found.gamma), alpha=tuple(map(float, values)))
         return cls(gamma=float(found.gamma), alpha=float(found.alpha))
 
 
@@ -63,7 +72,7 @@ def why_not(alpha: Any) -> str:
             f"with alpha = {alpha:g}, {idle[int(alpha)]}: they would give no gradient, and the network could not learn "
             "them; give a value between 0 and 1 (0.25 in the paper), or leave alpha out to weigh both alike"
         )
-    return f"alpha is {alpha!r}; independent labels take one number between 0 and 1, or none"
+    return f"alpha is {alpha!r}; independent labels take numbers between 0 and 1, or none"
 
 
 def binary_focal(output: Tensor, truth: Tensor, *, chosen: Focal, weights: Tensor | None) -> Tensor:
@@ -80,7 +89,8 @@ def binary_focal(output: Tensor, truth: Tensor, *, chosen: Focal, weights: Tenso
     entropy = F.binary_cross_entropy_with_logits(output, truth, reduction="none")
     loss = entropy * _unsure(entropy, chosen.gamma)
     if chosen.alpha is not None:
-        loss = loss * (chosen.alpha * truth + (1 - chosen.alpha) * (1 - truth))  # type: ignore[operator]
+        alpha = torch.tensor(chosen.alpha, dtype=loss.dtype, device=loss.device)  # one number, or (K,)
+        loss = loss * (alpha * truth + (1 - alpha) * (1 - truth))
     if weights is not None:
         loss = loss * (1 + (weights.to(output) - 1) * truth)
     return loss.mean()

@@ -63,10 +63,10 @@ class TrainingModule(nn.Module):
         values = []
         for place, name in enumerate(self.predictor.inputs):
             x = batch[name]
-            mean, sd = (
-                s.to(x).reshape(1, -1, *[1] * (x.ndim - 2)) for s in self.predictor.normalise[name]
-            )
-            x = self._filled((x - mean) / sd, place, batch.get(MISSING + name))
+            if name in self.predictor.normalise:
+                mean, sd = (s.to(x).reshape(1, -1, *[1] * (x.ndim - 2)) for s in self.predictor.normalise[name])
+                x = (x - mean) / sd
+            x = self._filled(x, place, batch.get(MISSING + name))
             values.append(channels_last(x))
         if ROWS in batch:
             with joined(self.entry[0], batch[ROWS]):

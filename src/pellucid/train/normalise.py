@@ -1,4 +1,4 @@
-"""Means and standard deviations of the inputs: of the training cases alone, or those of ImageNet."""
+"""Means and standard deviations of the inputs: of the training cases alone, those of ImageNet, or none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from pellucid.core.case import Case
 from pellucid.errors import InputError, UsageError
 
-Normalise = Literal["data", "imagenet"]
+Normalise = Literal["data", "imagenet", "none"]
 Statistics = dict[str, tuple[Tensor, Tensor]]
 # Of RGB pictures in [0, 1], as torchvision's weights were trained.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -104,6 +104,24 @@ def imagenet(channels: int, name: str) -> tuple[Tensor, Tensor]:
     return (mean, sd) if channels == 3 else (mean.mean()[None], sd.mean()[None])
 
 
+def table_statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
+    """Those of the cases for tables; none for pictures, which the network is then shown as they are.
+
+    Raises:
+        InputError: a case lacks a picture, for which no mean could stand in.
+    """
+    found: Statistics = {}
+    for name in inputs:
+        if cases[0].inputs[name].ndim == 1:
+            found |= statistics(cases, [name])
+        elif lacking := [c.id for c in cases if name in c.missing]:
+            raise InputError(
+                f"case {lacking[0]}: input {name!r} is missing, and with normalise: none there is no mean to stand in "
+                "for it; use normalise: data"
+            )
+    return found
+
+
 STATISTICS: Mapping[str, Callable[[Sequence[Case], Sequence[str]], Statistics]] = {
-    "data": statistics, "imagenet": imagenet_statistics,
+    "data": statistics, "imagenet": imagenet_statistics, "none": table_statistics,
 }  # fmt: skip

@@ -183,7 +183,8 @@ def synthetic_cases(
     shapes = {name: columns[name][0].shape for name in predictor.inputs}
 
     def scale(name: str) -> tuple[Tensor, Tensor]:
-        mean, sd = (s.reshape(-1, *[1] * (len(shapes[name]) - 1)) for s in predictor.normalise[name])
+        known = predictor.normalise.get(name, (torch.zeros(1), torch.ones(1)))
+        mean, sd = (s.reshape(-1, *[1] * (len(shapes[name]) - 1)) for s in known)
         return mean, sd * math.sqrt(shapes[name].numel())
 
     def rows(index: Tensor) -> Tensor:
