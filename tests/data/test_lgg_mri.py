@@ -30,7 +30,7 @@ def test_each_sequence_is_its_channel_of_the_file(root):
         assert SEQUENCES[name] == channel
         assert torch.allclose(case.inputs[name][0], torch.tensor(stored[..., channel] / 255.0, dtype=torch.float32))
     mask = torch.tensor(np.asarray(Image.open(root / "TCGA_CS_4941_19960900" / f"{case.id}_mask.tif")) > 0)
-    assert torch.equal(case.truth, mask.long())
+    assert torch.equal(case.truth, mask.short())
     assert torch.equal(case.regions["lesion"], mask)
     assert case.inputs["flair"][0][mask].mean() > case.inputs["flair"][0][~mask].mean() + 0.2
     assert case.spacing is None

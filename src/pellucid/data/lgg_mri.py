@@ -130,7 +130,7 @@ def _case(
     if len(spatial) == 2:
         meta["class"] = "tumour" if there else "no tumour"
     return Case(
-        id=id, inputs=inputs, missing=missing, truth=mask.to(torch.int64), regions={"lesion": mask} if there else {},
+        id=id, inputs=inputs, missing=missing, truth=mask.to(torch.int16), regions={"lesion": mask} if there else {},
         group=patient_of(folder), meta=meta,
     )  # fmt: skip
 
