@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,71 +54,90 @@ def zone_importance(rows: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0, co
     if not len(rows):
         return pd.DataFrame(columns=COLUMNS)
     table = rows.reset_index(drop=True)
-    table["_map"] = table.groupby(["case", "target_index"], sort=False).ngroup()  # of one method, the number of its map
     owner = table["group"].where(table["group"].notna(), table["case"]) if "group" in table else table["case"]
     people, place = np.unique(owner.astype(str), return_inverse=True)
+    table["_place"] = place
     draws = draws_of(len(people), n_boot, seed)
-    places = pd.Series(place, index=table.index)
-    known = table["outcome"] if "outcome" in table else pd.Series(None, index=table.index, dtype=object)
-    beside = _beside(table, control)
     found: list[dict[str, Any]] = []
-    pooled = table.assign(target_index=-1, target=EVERY)
-    parts = [table, pooled] if table["target_index"].nunique() > 1 else [table]
-    for part in parts:
-        for keys, own in part.groupby(["method", "target_index", "target", "kind"], sort=False):
-            named = dict(zip(("method", "target_index", "target", "kind"), keys, strict=True))
-            for outcome in (ALL, *OUTCOMES):
-                mine = own if outcome == ALL else own[known[own.index] == outcome]
-                if len(mine):
-                    place_of, rival = places[mine.index], beside.loc[mine.index]
-                    found += _of_zones(mine, rival, place_of, draws, named | {"outcome": outcome})
+    for kind, own in table.groupby("kind", sort=False):
+        rival = _Maps.of(own[own["method"] == control])
+        for method, mine in own.groupby("method", sort=False):
+            maps = _Maps.of(mine)
+            beside = maps.matched(rival)
+            indices = list(dict.fromkeys(maps.index.tolist()))
+            for index in [*indices, *([-1] if len(indices) > 1 else [])]:
+                inside = maps.index == index if index >= 0 else np.ones(len(maps.index), bool)
+                target = str(maps.target[inside][0]) if index >= 0 else EVERY
+                for outcome in (ALL, *OUTCOMES):
+                    at = inside if outcome == ALL else inside & (maps.outcome == outcome)
+                    if at.any():
+                        named = {"method": method, "target_index": index, "target": target, "kind": kind,
+                                 "outcome": outcome}  # fmt: skip
+                        found += _of_zones(maps, beside, at, draws, named, apart=method != control)
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _beside(table: pd.DataFrame, control: str) -> pd.DataFrame:
-    """The control's measures of the same case, finding and zone, row by row; NaN where there are none."""
-    keys = ["case", "target_index", "kind", "zone"]
-    theirs = table.loc[table["method"] == control, [*keys, *MEASURES]].drop_duplicates(keys)
-    joined = table[keys].merge(theirs, on=keys, how="left")
-    return joined[list(MEASURES)].set_index(table.index)
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """One method's maps: ``values`` ``(maps, zones, measures)``, NaN where a case has no such zone."""
+
+    case: NDArray[Any]
+    index: NDArray[np.int64]
+    target: NDArray[Any]
+    outcome: NDArray[Any]
+    place: NDArray[np.int64]
+    zones: tuple[str, ...]
+    values: Array
+    share: Array
+
+    @staticmethod
+    def of(rows: pd.DataFrame) -> _Maps:
+        heads = rows.drop_duplicates(["case", "target_index"])
+        order = {k: i for i, k in enumerate(zip(heads["case"], heads["target_index"], strict=True))}
+        zones = {str(z): i for i, z in enumerate(dict.fromkeys(rows["zone"]))}
+        values = np.full((len(heads), len(zones), len(MEASURES)), np.nan)
+        share = np.full((len(heads), len(zones)), np.nan)
+        i = np.array([order[k] for k in zip(rows["case"], rows["target_index"], strict=True)], dtype=int)
+        j = np.array([zones[str(z)] for z in rows["zone"]], dtype=int)
+        values[i, j] = rows[list(MEASURES)].to_numpy(float)
+        if "share" in rows:
+            share[i, j] = rows["share"].to_numpy(float)
+        outcome = heads["outcome"].to_numpy(object) if "outcome" in heads else np.full(len(heads), None, object)
+        return _Maps(
+            heads["case"].to_numpy(), heads["target_index"].to_numpy(np.int64), heads["target"].to_numpy(), outcome,
+            heads["_place"].to_numpy(np.int64), tuple(zones), values, share,
+        )  # fmt: skip
+
+    def matched(self, other: _Maps) -> Array:
+        """The other's values of the same case, finding and zone, in this one's order."""
+        found = np.full_like(self.values, np.nan)
+        rows = {k: i for i, k in enumerate(zip(other.case.tolist(), other.index.tolist(), strict=True))}
+        columns = {z: i for i, z in enumerate(other.zones)}
+        for i, key in enumerate(zip(self.case.tolist(), self.index.tolist(), strict=True)):
+            for j, zone in enumerate(self.zones):
+                if key in rows and zone in columns:
+                    found[i, j] = other.values[rows[key], columns[zone]]
+        return found
 
 
 def _of_zones(
-    rows: pd.DataFrame, beside: pd.DataFrame, places: pd.Series, draws: Array, named: dict[str, Any]
+    maps: _Maps, beside: Array, at: NDArray[np.bool_], draws: Array, named: dict[str, Any], *, apart: bool
 ) -> list[dict[str, Any]]:
     """The rows of all zones and measures of one subset of maps: one matrix product draws all of them anew."""
-    zones = list(dict.fromkeys(rows["zone"]))
-    values, gaps, controls, shares = [], [], [], []
-    maps, number = np.unique(rows["_map"], return_inverse=True)
-    for zone in zones:
-        inside = (rows["zone"] == zone).to_numpy()
-        own, rival = rows.loc[inside, list(MEASURES)].to_numpy(float), beside.loc[inside].to_numpy(float)
-        placed = np.full((3, len(maps), len(MEASURES)), np.nan)
-        placed[:, number[inside]] = own, rival, own - rival
-        values.append(placed[0])
-        controls.append(placed[1])
-        gaps.append(placed[2])
-        shares.append(float(rows.loc[inside, "share"].mean()) if "share" in rows else np.nan)
-    at = np.zeros(len(maps), dtype=np.int64)
-    at[number] = places.to_numpy()
-    stacked = np.concatenate([*values, *gaps], axis=1)  # maps × (zones · measures, twice)
-    mean, low, high, n, groups = _bootstrapped(stacked, at, draws)
-    half = len(zones) * len(MEASURES)
-    rival_mean = _means(np.concatenate(controls, axis=1))
-    is_control = bool(named["method"] == CONTROL)
+    own, rival = (v[at].reshape(int(at.sum()), -1) for v in (maps.values, beside))
+    mean, low, high, n, groups = _bootstrapped(np.concatenate([own, own - rival], 1), maps.place[at], draws)
+    half, rivals, share = own.shape[1], _means(rival), _means(maps.share[at])
     out = []
-    for z, zone in enumerate(zones):
+    for z, zone in enumerate(maps.zones):
         for m, measure in enumerate(MEASURES):
             k = z * len(MEASURES) + m
-            people = int(groups[k])
+            people, relative = int(groups[k]), measure in RELATIVE
             few = f"{people} patient{'s' * (people != 1)}: too few for an interval" if people < FEWEST else ""
-            scaled = measure in RELATIVE and not is_control
-            apart = (mean[half + k], low[half + k], high[half + k]) if scaled else (np.nan,) * 3
+            gap = (mean[half + k], low[half + k], high[half + k]) if relative and apart else (np.nan,) * 3
             out.append({
                 **named, "zone": zone, "measure": measure, "mean": mean[k], "low": low[k], "high": high[k],
-                "n": int(n[k]), "groups": people, "share": shares[z],
-                "random": rival_mean[k] if measure in RELATIVE else np.nan,
-                "over_random": apart[0], "over_random_low": apart[1], "over_random_high": apart[2],
+                "n": int(n[k]), "groups": people, "share": share[z], "random": rivals[k] if relative else np.nan,
+                "over_random": gap[0], "over_random_low": gap[1], "over_random_high": gap[2],
                 "note": few if n[k] else "undefined in every map",
             })  # fmt: skip
     return out
