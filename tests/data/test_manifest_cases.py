@@ -187,6 +187,13 @@ def test_boxes_with_other_columns_labels_and_faults(root):
     case = load_manifest(root, csv="cases.csv", images="images", boxes="boxes.csv", box_columns=names, box_label="mass")[0]
     assert set(case.regions) == {"boxes"}
     assert int(case.regions["boxes"].sum()) == 9
+    how = {"boxes": "boxes.csv", "box_columns": names, "box_regions": {"mass": "Mass", "node": "Nodule"}}
+    case = load_manifest(root, csv="cases.csv", images="images", **how)[0]
+    assert set(case.regions) == {"Mass", "boxes"} and int(case.regions["boxes"].sum()) == 18
+    assert torch.equal(case.regions["Mass"], case.regions["boxes"] & (torch.arange(12)[:, None] >= 5))
+    how["box_columns"] = {k: v for k, v in names.items() if k != "label"}
+    with pytest.raises(InputError, match="no column 'label' for the boxes"):
+        load_manifest(root, csv="cases.csv", images="images", **how)
     with pytest.raises(InputError, match="no column 'image' for the boxes"):
         load_manifest(root, csv="cases.csv", images="images", boxes="boxes.csv")
     with pytest.raises(UsageError, match="no part of a box is called 'left'"):

@@ -25,6 +25,7 @@ class Boxes:
         columns: our name to the table's, for ``image x y w h source label``; ``source`` and ``label`` may be absent.
         sources: the table's name of a reader to the name of its region; as it is if absent.
         label: keep only the boxes with this label, or one of these.
+        regions: the table's label to a region that its boxes make as well, such as ``{"Infiltrate": "Infiltration"}``.
 
     Raises:
         InputError: missing columns, or an unusable table.
@@ -37,13 +38,14 @@ class Boxes:
         columns: Mapping[str, str] | None = None,
         sources: Mapping[str, str] | None = None,
         label: str | list[str] | None = None,
+        regions: Mapping[str, str] | None = None,
     ) -> None:
         for name in columns or {}:
             if name not in COLUMNS:
                 raise UsageError(f"box_columns: no part of a box is called {name!r}; {nearest(name, COLUMNS)}")
         names = COLUMNS | dict(columns or {})
         table = read_table(path)
-        for part in ("image", "x", "y", "w", "h", *(("label",) if label is not None else ())):
+        for part in ("image", "x", "y", "w", "h", *(("label",) if label is not None or regions else ())):
             if names[part] not in table.columns:
                 raise InputError(
                     f"{path}: no column {names[part]!r} for the boxes; {nearest(names[part], table.columns)}"
@@ -55,18 +57,19 @@ class Boxes:
         if label is not None:
             table = table[table[names["label"]].isin([label] if isinstance(label, str) else label)]
         self.path = path
-        self._by_image: dict[str, list[tuple[str | None, tuple[float, ...]]]] = defaultdict(list)
+        self._by_image: dict[str, list[tuple[set[str], tuple[float, ...]]]] = defaultdict(list)
         for row in table.to_dict("records"):
             source = (row[names["source"]] or None) if has_source else None
             source = (sources or {}).get(source, source) if source is not None else None
+            kind = regions.get(str(row[names["label"]])) if regions else None
             try:
                 box = tuple(float(row[names[part]]) for part in ("x", "y", "w", "h"))
             except (TypeError, ValueError) as error:
                 raise InputError(f"{path}: image {row[names['image']]}: a box holds no numbers ({error})") from error
-            self._by_image[Path(row[names["image"]]).name].append((source, box))
+            self._by_image[Path(row[names["image"]]).name].append(({"boxes", source or "boxes", kind or "boxes"}, box))
 
     def regions(self, name: str, original: tuple[int, int], size: tuple[int, int]) -> dict[str, Tensor]:
-        """One boolean mask ``size`` per reader, and ``"boxes"``, their union; empty if there are no boxes.
+        """One boolean mask ``size`` per reader and region, and ``"boxes"``, their union; empty if there are no boxes.
 
         A pixel belongs to a box if its centre lies in it, edges scaled from ``original`` to ``size``.
 
@@ -74,9 +77,9 @@ class Boxes:
             InputError: a box without area, not finite, or outside the picture.
         """
         out: dict[str, Tensor] = {}
-        for source, (x, y, w, h) in self._by_image.get(Path(name).name, []):
+        for called, (x, y, w, h) in self._by_image.get(Path(name).name, []):
             mask = box_mask((x, y, w, h), original, size, where=f"{self.path}: {name}")
-            for region in {"boxes", source or "boxes"}:
+            for region in sorted(called):
                 out[region] = out[region] | mask if region in out else mask
         return out
 

@@ -52,6 +52,7 @@ def load_manifest(
     box_columns: Mapping[str, str] | None = None,
     box_sources: Mapping[str, str] | None = None,
     box_label: str | list[str] | None = None,
+    box_regions: Mapping[str, str] | None = None,
     size: int | Sequence[int] | None = None,
     channels: int | None = None,
     orientation: str | None = None,
@@ -90,6 +91,7 @@ def load_manifest(
         box_columns: our name to the table's.
         box_sources: the table's name of a reader to the region's.
         box_label: keep the boxes with this label or these.
+        box_regions: the label of a box to a region that such boxes make as well, such as the finding that it is of.
         size: pixels along each spatial axis, or one length for all; as stored if None.
         channels: 1 (grey) or 3; as stored if None.
         orientation: of volumes, such as ``"RAS"``. Their masks are turned as they are, however they are stored.
@@ -125,7 +127,7 @@ def load_manifest(
         raise UsageError(f"{root / csv}: without pictures the cases need an id column: id=…")
     drawn = None
     if boxes is not None:
-        drawn = Boxes(root / boxes, columns=box_columns, sources=box_sources, label=box_label)
+        drawn = Boxes(root / boxes, columns=box_columns, sources=box_sources, label=box_label, regions=box_regions)
     rows = table.to_dict("records")[:limit]
     named = [(str(row[id]) if id else stem(row[next(iter(columns.values()))]), row) for row in rows]
 
