@@ -24,8 +24,9 @@ COLUMNS = [
 
 
 def associations(
-    cohort: Cohort, columns: Mapping[str, str], *, pictures: Mapping[str, Array] | None = None, seed: int = 0
-) -> pd.DataFrame:
+    cohort: Cohort, columns: Mapping[str, str], *, pictures: Mapping[str, Array] | None = None,
+    regions: Mapping[str, Array] | None = None, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """How strongly each column goes with each class, or with the score, the strongest first.
 
     A class and levels: Cramér's V (0 to 1), and the level whose share differs most with and without the class. A class
@@ -38,10 +39,12 @@ def associations(
         cohort: the cases.
         columns: of ``meta``, each a ``number`` or of ``levels``.
         pictures: further numbers of the cases by name, such as the mean grey; NaN where not looked at.
+        regions: the same of the regions, such as where one lies; NaN where it is not.
         seed: of the draws.
     """
     told: list[tuple[str, str, str, pd.Series]] = [(c, "meta", kind, cohort.meta[c]) for c, kind in columns.items()]
-    told += [(c, "picture", "number", pd.Series(v)) for c, v in (pictures or {}).items()]
+    for source, numbers in (("picture", pictures or {}), ("region", regions or {})):
+        told += [(c, source, "number", pd.Series(v)) for c, v in numbers.items()]
     rows = []
     for column, source, kind, values in told:
         base = {"column": column, "source": source}
@@ -53,8 +56,8 @@ def associations(
         for k in cohort.contrasts:
             y = cohort.has[:, k]
             both = values.notna().to_numpy() & np.isfinite(y)
-            if len(set(y[both])) < 2:
-                continue  # no case with it, or none without: nothing to compare
+            if len(set(y[both])) < 2 or values[both].nunique() < 2:
+                continue  # no case with it, none without, or the same in all: nothing to compare
             way = _class_levels if kind == "levels" else _class_number
             rows.append(base | {"class": cohort.classes[k]} | way(values, y, cohort.patients, seed))
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)

@@ -20,7 +20,8 @@ Kind = Literal["exclusive", "labels", "score", "mask", "none"]
 ALL = "all cases"
 OTHERS = "none of them"
 THIRDS = ("lowest third", "middle third", "highest third")
-NOT_ASKED = ("window", "features", "orientation", "class", "group_is")  # how to draw it, or the truth once more
+# How to draw it, the truth once more, or which side of a split it is on.
+NOT_ASKED = ("window", "features", "orientation", "class", "group_is", "part")
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,9 +47,9 @@ def region_rows(case: Case, part: str, classes: Sequence[str] = ()) -> list[dict
 
     ``size`` is in mm² or mm³ (NaN without a spacing), ``share`` of the picture; ``pieces`` touch at no side;
     ``centre_0`` … is the centre of mass, 0 to 1 along each axis. ``inside`` and ``sd`` are of the values in the region,
-    ``around`` and ``around_sd`` of the ring about it (3 % of the longest side wide), ``contrast`` the difference in units
-    of that sd. Where one region holds all the others, what it holds beside them is a region, too (``…, the rest``). An empty region
-    has size 0 and no values.
+    ``around`` and ``around_sd`` of the ring about it (3 % of the longest side wide), ``contrast`` the difference in
+    units of that sd. Where one region holds all the others, what it holds beside them is a region, too (``…, the
+    rest``). An empty region has size 0 and no values.
     """
     found = list(masks(case, classes))
     found += _rest(found)

@@ -16,7 +16,7 @@ from pellucid.explore.lesions import masks
 
 SIDE = 128  # pixels of a tile at most
 OUTLINED = 4  # regions of a tile at most: more cannot be told apart
-TOO_LARGE = 0.5  # of the picture: the patient's outline says nothing about where to look
+TOO_LARGE = 0.3  # of the picture: the patient's outline says nothing about where to look
 
 
 def montage(

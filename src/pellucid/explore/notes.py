@@ -68,8 +68,8 @@ def _classes(cohort: Cohort, counts: pd.DataFrame) -> Iterator[tuple[str, str]]:
         few, most = own.iloc[0], own.iloc[-1]
         times = most["cases"] / few["cases"]
         yield ("imbalance" if times >= UNEQUAL else "balance"), (
-            f"The rarest class is {few['class']} with {_many(int(few['cases']), 'case')} ({_percent(few['share'])}), the "
-            f"commonest {most['class']} with {int(most['cases'])} ({_percent(most['share'])})"
+            f"The rarest class is {few['class']} with {_many(int(few['cases']), 'case')} ({_percent(few['share'])}), "
+            f"the commonest {most['class']} with {int(most['cases'])} ({_percent(most['share'])})"
             + (f": {times:.3g} times as many." if times > 1 else ".")
         )
     rare = own[own["patients"] < RARE]
@@ -96,16 +96,19 @@ def _shortcuts(table: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
     if not len(table):
         return
     value = table["value"].astype(float).abs()
-    sure = table[(table["p_holm"] < 0.05) & (value >= STRONG)]
-    for source in ("meta", "picture"):
+    # p is of one case of each patient, the interval of all: both have to say so. V and η are never under zero.
+    clear = (table["low"] > 0) | (table["high"] < 0) | table["measure"].isin(["cramer_v", "eta"])
+    sure = table[(table["p_holm"] < 0.05) & (value >= STRONG) & clear]
+    for source in ("meta", "picture", "region"):
         own = sure[sure["source"] == source]
         for r in own.head(NAMED).to_dict("records"):
             yield "association", _associated(r), True
         if len(own) > NAMED:
-            yield "association", f"{len(own) - NAMED} more such associations are in the table.", False
+            kind = {"meta": "what is known", "picture": "pictures", "region": "regions"}[source]
+            yield "association", f"{len(own) - NAMED} more such associations of {kind} are in the table.", False
     if not len(sure):
-        tried = f"{len(table)} associations were looked at"
-        yield "association", f"Nothing known of the cases goes with a class beyond chance ({tried}).", False
+        what = "1 association was" if len(table) == 1 else f"{len(table)} associations were"
+        yield "association", f"Nothing known of the cases goes with the truth beyond chance ({what} looked at).", False
 
 
 def _associated(r: dict[Any, Any]) -> str:
@@ -143,8 +146,8 @@ def _scores(table: pd.DataFrame) -> Iterator[str]:
     for r in table[table["part"] == "all"].to_dict("records") if len(table) else ():
         skewed = f", skewness {r['skewness']:.2g}" if np.isfinite(r["skewness"]) else ""
         yield (
-            f"{r['score']}: median {r['median']:.3g}, half of the cases from {r['q25']:.3g} to {r['q75']:.3g}, all from "
-            f"{r['least']:.3g} to {r['most']:.3g}{skewed}."
+            f"{r['score']}: median {r['median']:.3g}, half of the cases from {r['q25']:.3g} to {r['q75']:.3g}, all "
+            f"from {r['least']:.3g} to {r['most']:.3g}{skewed}."
         )
 
 
@@ -163,8 +166,8 @@ def _regions(table: pd.DataFrame) -> Iterator[str]:
         said += f", {100 * r['share']:.2g} % of the picture on average, in {r['cases']} of {r['of_cases']} cases"
         if len(best):
             b = best.iloc[int(best["contrast"].abs().to_numpy().argmax())]
-            said += f"; it stands out most in {b['input']}: {abs(b['contrast']):.2g} standard deviations of what is around it"
-            said += f", {'brighter' if b['contrast'] > 0 else 'darker'}"
+            side = "brighter" if b["contrast"] > 0 else "darker"
+            said += f"; it stands out most in {b['input']}: {abs(b['contrast']):.2g} sd {side} than its surroundings"
         yield said + "."
 
 

@@ -97,7 +97,8 @@ def _pictures(pictures: pd.DataFrame) -> Iterator[Row]:
     if extra:
         said = "None of them is in another part."
         if across:
-            said = f"{across} pictures are in more than one part: a leak, whatever the patients are called."
+            are = "picture is" if across == 1 else "pictures are"
+            said = f"{across} {are} in more than one part: a leak, whatever the patients are called."
         yield "duplicate_across_parts", across > 0, across, of, said
 
 

@@ -12,12 +12,13 @@ from pellucid import explore
 from pellucid.core.case import Case
 from pellucid.errors import UsageError, nearest
 from pellucid.explore.cohort import Cohort
-from pellucid.explore.lesions import CELLS, without_doubles
+from pellucid.explore.lesions import CELLS, REST, without_doubles
 from pellucid.explore.tables import most_apart
 from pellucid.study.context import Context
 from pellucid.study.recipe import Eda
 from pellucid.study.stages.data import all_parts
 
+PLACED = 4  # regions, the smallest, of which place and size are set against the classes
 BATCH = 64  # cases that are looked at between two entries of the ledger
 MAKES = (
     "eda_pictures", "eda_regions", "eda_labels", "eda_cooccurrence", "eda_people", "eda_associations", "eda_histograms",
@@ -79,14 +80,21 @@ def run(context: Context) -> None:
     counts = work.put("eda_labels", explore.label_counts(cohort))
     pairs = work.put("eda_cooccurrence", explore.cooccurrence(cohort, seed=work.seed))
     work.put("eda_people", explore.people(cohort, columns, only))
-    related = explore.associations(cohort, columns, pictures=_means(work, pictures), seed=work.seed)
+    related = explore.associations(
+        cohort, columns, pictures=_means(work, pictures), regions=_places(work, regions), seed=work.seed
+    )
     work.put("eda_associations", related)
     scores = work.put("eda_scores", explore.scores(cohort, seed=work.seed))
     _histograms(work, pictures, regions)
     held = work.put("eda_compartments", explore.compartments(regions, seed=work.seed) if len(regions) else regions)
     features = _tables(work)
     numbers = {c: cohort.meta[c].to_numpy(float, na_value=np.nan) for c, kind in columns.items() if kind == "number"}
-    work.put("eda_violins", pd.concat([explore.violins(numbers, groups, source="meta"), *features[1]]))
+    by_part = {str(p): (cohort.frame["part"] == p).to_numpy() for p in dict.fromkeys(cohort.frame["part"])}
+    told = {name: cohort.scores[:, k] for k, name in enumerate(cohort.classes)} if cohort.kind == "score" else {}
+    outlines = [
+        explore.violins(numbers, groups, source="meta"), explore.violins(told, by_part, source="score"), *features[1],
+    ]  # fmt: skip
+    work.put("eda_violins", pd.concat(outlines, ignore_index=True))
     checks = work.put("eda_checks", explore.checks(cohort, pictures, work.cases))
     shown = explore.montage(
         work.some, work.parts, work.groups, each=work.asked.montage, classes=work.model.classes, seed=work.seed
@@ -141,6 +149,22 @@ def _means(work: _Eda, pictures: pd.DataFrame) -> dict[str, NDArray[np.float64]]
         area = own.set_index("case")["shape"].map(lambda s: float(np.prod([int(n) for n in s.split("×")])))
         if area.nunique() > 1:
             found[f"size of {name}"] = cases.map(area).to_numpy(float)
+    return found
+
+
+def _places(work: _Eda, regions: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Where each region lies and what share of the picture it is, NaN where it is not or was not looked at."""
+    found: dict[str, NDArray[np.float64]] = {}
+    if not len(regions):
+        return found
+    own = regions[(regions["pixels"] > 0) & ~regions["region"].str.endswith(REST)].drop_duplicates(["case", "region"])
+    for name in own.groupby("region", sort=False)["share"].mean().sort_values(kind="stable").index[:PLACED]:
+        mine = own[own["region"] == name].set_index("case")
+        flat = int(mine["axes"].iloc[0]) == 2
+        words = ("from the top", "from the left") if flat else ("along x", "along y", "along z")
+        for axis, word in enumerate(words):
+            found[f"place of {name}, {word}"] = work.cohort.frame["case"].map(mine[f"centre_{axis}"]).to_numpy(float)
+        found[f"share of {name}"] = work.cohort.frame["case"].map(mine["share"]).to_numpy(float)
     return found
 
 
