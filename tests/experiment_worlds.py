@@ -66,3 +66,4 @@ EXPLAINED: dict[str, Any] = {
     "explain": {"methods": ["saliency", "input_x_gradient"], "most": 3, "targets": [1]},
     "evaluate": {"metrics": ["deletion_auc", "mass_accuracy"], "steps": 4},
 }
+BACKED = EXPLAINED | {"explain": EXPLAINED["explain"] | {"background": 4}}

@@ -69,7 +69,6 @@ def run_experiment(
     assert recipe.experiment is not None
     asked = recipe.experiment
     run = open_run(recipe, Path(out), resume=True, fresh=fresh)
-    run.update(recipe=recipe.model_dump(mode="json"))  # the experiment may have more levels now, the rest is the same
     console = console or Console(stderr=True)
     with logged(run.folder / "run.log"):
         context = Context(
@@ -78,6 +77,7 @@ def run_experiment(
         with alone(folder_of(context) / "lock", "an experiment"):
             do_stage(context, "data")
             dealt = deal(context, asked.folds, recipe.seed if asked.seed is None else asked.seed)
+            run.update(recipe=recipe.model_dump(mode="json"))  # it may have more levels now, the rest is the same
             run.ledger.forget(context.task, STAGE)  # what failed is tried again
             _train(context, matrix, dealt)
             _explain(context, matrix, dealt)

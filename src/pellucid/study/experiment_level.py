@@ -52,6 +52,12 @@ class TrainedArm:
         return Predictor(nn.Identity(), inputs=m.inputs[:1], task=m.task, classes=m.classes, activation=m.activation)
 
     @cached_property
+    def values(self) -> dict[tuple[int, str], float]:
+        """Each metric by fold."""
+        m = self.metrics
+        return {(int(n), str(k)): float(v) for n, k, v in zip(m["fold"], m["metric"], m["value"])}
+
+    @cached_property
     def losses(self) -> pd.DataFrame:
         """Of each case."""
         return case_losses(self.predictor, self.predictions)
@@ -111,11 +117,8 @@ class Trainings:
         """The metric in each fold; NaN where it is not done or not defined."""
         found = []
         for n in self.numbers:
-            values = [
-                a.metrics.loc[(a.metrics["fold"] == n) & (a.metrics["metric"] == metric), "value"] for a in self.arms
-            ]
-            whole = n in self.folds and all(len(v) for v in values)
-            found.append(float(np.mean([float(v.iloc[0]) for v in values])) if whole else math.nan)
+            values = [a.values.get((n, metric), math.nan) for a in self.arms]
+            found.append(float(np.mean(values)) if n in self.folds else math.nan)
         return found
 
     def reasons(self, metric: str) -> dict[int, tuple[str, int, str]]:
