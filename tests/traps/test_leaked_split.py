@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.model_selection import KFold
 
+from make_multimodal import make_siim
 from make_skin_and_chest import make_ham10000
 from pellucid.core.case import Case
 from pellucid.data import Split, check_folds, check_split, folds, load_dataset, split
@@ -110,3 +111,16 @@ def test_a_background_of_the_test_side_is_refused():
     leaking = background([*ours.train, ours.test[0]])
     with pytest.raises(InputError, match="1 patients of the background are on the validation or test side"):
         check_side(leaking, {c.group for c in ours.test})
+
+
+def test_one_picture_under_two_patients_is_on_two_sides_unless_the_duplicates_are_left_out(tmp_path):
+    """A split by patient is not enough where the data have a picture twice, as SIIM-ISIC 2020 has."""
+    root = make_siim(tmp_path, patients=12, duplicates=6)
+
+    def on_both_sides(duplicates):
+        parts = split(load_dataset("siim_isic", root, size=8, duplicates=duplicates), fractions=(0.5, 0.2, 0.3))
+        sides = [{c.inputs["image"].numpy().tobytes() for c in side} for side in (parts.train, parts.test)]
+        return len(sides[0] & sides[1])
+
+    assert on_both_sides("keep") > 0, "the trap is real"
+    assert on_both_sides("drop") == 0

@@ -131,4 +131,4 @@ def _meta(line: Mapping[Any, Any], part: str, truth: int | None) -> dict[str, An
     if 0 <= age <= OLDEST:
         known["age"] = age  # type: ignore[assignment]
     known |= {} if truth is None else {"class": CLASSES[truth]}
-    return known | {"part": part, "group_is": "patient", "features": {"table": TABLE.names}}
+    return known | {"part": part, "group_is": "patient", "window": (0.0, 1.0), "features": {"table": TABLE.names}}
