@@ -68,6 +68,8 @@ def test_names_joined_in_one_column(root, caplog):
     failed = load_manifest(root, **options, no_label="No Finding").failed
     assert "did you mean 'Mass'" in failed[0][1]
     assert "holds 'No Finding' and another label" in failed[1][1]
+    cases = load_manifest(root, **options, no_label="No Finding", other_labels="ignore")
+    assert [(c.id, c.truth.tolist()) for c in cases] == [("p0", [0, 0]), ("p2", [0, 1]), ("p3", [0, 1])]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,8 @@ def test_names_joined_in_one_column(root, caplog):
         ({"labels": ["a", "b"], "classes": ["A"]}, "2 columns of labels have 1 classes"),
         ({"label": "a", "label_separator": "|"}, "give label and classes"),
         ({"label": "a", "no_label": "none"}, "goes with label_separator"),
+        ({"label": "a", "other_labels": "ignore"}, "other_labels goes with label_separator"),
+        ({"label": "a", "other_labels": "drop"}, "other_labels='drop'; give 'fail' or 'ignore'"),
         ({"labels": ["a"], "truth_mask": "a"}, "give one truth"),
         ({"label": "a", "missing_masks": "drop"}, "missing_masks='drop'"),
     ],

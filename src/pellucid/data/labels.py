@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pellucid.errors import InputError, UsageError, nearest
 
+Others = Literal["fail", "ignore"]
 _YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
@@ -73,8 +74,9 @@ def vector_of(row: Mapping[Any, Any], columns: Sequence[str], *, case: str) -> T
 
 
 def names_vector(
-    cell: Any, *, case: str, column: str, classes: Sequence[str], separator: str, none: str | None = None
-) -> Tensor | None:
+    cell: Any, *, case: str, column: str, classes: Sequence[str], separator: str, none: str | None = None,
+    others: Others = "fail",
+) -> Tensor | None:  # fmt: skip
     """A vector of 0 and 1 from names joined in one cell; None for an empty cell.
 
     Args:
@@ -84,9 +86,10 @@ def names_vector(
         classes: the names, in order.
         separator: between the names.
         none: what stands in the cell where there is none of the classes, such as ``"No Finding"``.
+        others: what becomes of a name that is no class: ``"fail"`` or ``"ignore"``.
 
     Raises:
-        InputError: a name that is no class, or ``none`` beside one; names the case.
+        InputError: a name that is no class and is not to be ignored, or ``none`` beside one; names the case.
     """
     names = [name.strip() for name in ("" if cell is None else str(cell)).split(separator)]
     names = [name for name in names if name and name.lower() != "nan"]
@@ -97,7 +100,7 @@ def names_vector(
             raise InputError(f"case {case}: column {column!r} holds {none!r} and another label: {cell!r}; correct it")
         names = []
     for name in names:
-        if name not in classes:
+        if name not in classes and others == "fail":
             hint = nearest(name, classes)
             raise InputError(f"case {case}: label {name!r} in column {column!r} is none of the classes; {hint}")
     return torch.tensor([int(name in names) for name in classes], dtype=torch.int64)
@@ -112,6 +115,7 @@ class LabelColumns:
         labels: columns of 0 and 1.
         separator: between the names in ``label``.
         none: what ``label`` holds where there is none of the classes.
+        others: whether a name in ``label`` that is no class fails, or is ignored.
         classes: names of the classes, in order.
 
     Raises:
@@ -123,6 +127,7 @@ class LabelColumns:
     separator: str | None = None
     none: str | None = None
     classes: Sequence[str] | None = None
+    others: Others = "fail"
 
     def __post_init__(self) -> None:
         """Check that the options fit together."""
@@ -136,6 +141,10 @@ class LabelColumns:
             raise UsageError("label_separator divides the names in a column: give label and classes with it")
         if self.none is not None and self.separator is None:
             raise UsageError("no_label goes with label_separator")
+        if self.others not in ("fail", "ignore"):
+            raise UsageError(f"other_labels={self.others!r}; give 'fail' or 'ignore'")
+        if self.others == "ignore" and self.separator is None:
+            raise UsageError("other_labels goes with label_separator")
 
     @property
     def several(self) -> bool:
@@ -155,6 +164,7 @@ class LabelColumns:
         cell, names = row[self.label], [str(c) for c in self.classes or ()]
         if self.separator is not None:
             return names_vector(
-                cell, case=case, column=self.label, classes=names, separator=self.separator, none=self.none
-            )
+                cell, case=case, column=self.label, classes=names, separator=self.separator, none=self.none,
+                others=self.others,
+            )  # fmt: skip
         return truth_of(cell, case=case, column=self.label, classes=self.classes)

@@ -40,6 +40,7 @@ def load_manifest(
     labels: Sequence[str] | None = None,
     label_separator: str | None = None,
     no_label: str | None = None,
+    other_labels: Literal["fail", "ignore"] = "fail",
     classes: Sequence[str] | None = None,
     mask: Names | None = None,
     truth_mask: str | None = None,
@@ -77,6 +78,8 @@ def load_manifest(
             ``classes``.
         no_label: with ``label_separator``, what the cell holds if none of the classes is there ("No Finding"); an
             empty cell is an unknown truth, logged too.
+        other_labels: with ``label_separator``, whether a case fails that has a name which is none of ``classes``, or the
+            name is ignored.
         classes: names of the classes, in order.
         mask: region name to its column of mask files, or the column alone, whose region is then ``"mask"``.
         truth_mask: column of mask files that are the truth of a segmentation, and the region ``"mask"`` too.
@@ -115,7 +118,9 @@ def load_manifest(
         raise UsageError("manifest: give size or spacing, not both")
     if missing_masks not in (None, "fail", "keep"):
         raise UsageError(f"manifest: missing_masks={missing_masks!r}; give 'fail' or 'keep', or leave it out")
-    truths = LabelColumns(label=label, labels=labels, separator=label_separator, none=no_label, classes=classes)
+    truths = LabelColumns(
+        label=label, labels=labels, separator=label_separator, none=no_label, classes=classes, others=other_labels
+    )
     columns = _file_columns(root / csv, inputs, features)
     masks = {"mask": mask} if isinstance(mask, str) else dict(mask or {})
     if truth_mask is not None:
