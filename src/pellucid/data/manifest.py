@@ -78,8 +78,8 @@ def load_manifest(
             ``classes``.
         no_label: with ``label_separator``, what the cell holds if none of the classes is there ("No Finding"); an
             empty cell is an unknown truth, logged too.
-        other_labels: with ``label_separator``, whether a case fails that has a name which is none of ``classes``, or the
-            name is ignored.
+        other_labels: with ``label_separator``, whether a case fails that has a name which is none of ``classes``, or
+            the name is ignored.
         classes: names of the classes, in order.
         mask: region name to its column of mask files, or the column alone, whose region is then ``"mask"``.
         truth_mask: column of mask files that are the truth of a segmentation, and the region ``"mask"`` too.
