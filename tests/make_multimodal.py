@@ -7,12 +7,15 @@ function; the tumour is bright in FLAIR.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from make_dicom import dataset, write, write_series
 
@@ -39,7 +42,7 @@ def make_siim(
         size: rows; a third more columns.
         layout: ``kaggle`` is ``train.csv``, ``test.csv`` beside ``jpeg/train`` (or ``train`` with DICOM);
             ``archive`` the ISIC archive's names: ``ISIC_2020_Training_GroundTruth_v2.csv`` with ``lesion_id``.
-        files: JPEG, or DICOM in YBR.
+        files: JPEG, or DICOM, whose pixels are JPEG in YBR, as published.
         blank: of these patients age, sex and site are empty.
         duplicates: as many first pictures of the last patients are there again, listed in the list of duplicates.
         absent: as many pictures, the first ones, are listed and not there.
@@ -229,12 +232,14 @@ def _save(picture: np.ndarray, path: Path, kind: str) -> None:
     if kind == "jpg":
         Image.fromarray(picture).save(path.with_suffix(".jpg"), quality=95)
         return
-    ybr = np.asarray(Image.fromarray(picture).convert("YCbCr"))
+    jpeg = BytesIO()
+    Image.fromarray(picture).save(jpeg, "JPEG", quality=95)
     ds = dataset(
-        picture[..., 0], modality="XC", SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL", PlanarConfiguration=0
+        picture[..., 0], modality="XC", SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422", PlanarConfiguration=0
     )
-    ds.PixelData = ybr.tobytes() + b"\x00" * (ybr.size % 2)
-    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    ds.PixelData = encapsulate([jpeg.getvalue()])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
     write(ds, path.with_suffix(".dcm"))
 
 
