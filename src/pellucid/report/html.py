@@ -37,6 +37,7 @@ from pellucid.report.reading import reading
 from pellucid.report.score_tables import ARROWS, region_tables, score_tables, verdict_table
 from pellucid.report.scrambled import layers_panel
 from pellucid.report.search import search_panel
+from pellucid.report.shared import shared_panels
 from pellucid.report.strata import strata_panels
 from pellucid.report.tables import (
     cost_rows,
@@ -47,6 +48,8 @@ from pellucid.report.tables import (
     patients_shared,
     performance_tables,
 )
+from pellucid.report.training import training_notes
+from pellucid.report.zones import zone_panels
 from pellucid.study.recipe import ABOVE
 from pellucid.study.store import Run, write_text
 
@@ -128,9 +131,11 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "performance": performance_tables(run, task),
         "answers": answer_panels(run, task),
         "curve": curve_panel(run, task),
+        "training": training_notes(run, task),
         "scatter": scatter_panel(run, task),
         "aggregated": aggregated_panels(run, task, {j.method: j.word for j in judged}),
         "outliers": outlier_panels(run, task, {c["id"]: f"{anchor}-case-{k}" for k, c in enumerate(shown, 1)}),
+        "zones": [*zone_panels(run, task, order), *shared_panels(run, task, order)],
         "gallery": shown,
         "masked": masked_gallery(run, task, order),
         "ensembles": ensemble_gallery(run, task),
