@@ -142,6 +142,9 @@ def test_wrong_layouts_and_options_are_refused(tmp_path, root, caplog):
     bare = make_lgg(tmp_path / "bare", patients=1, table=False)
     assert "age" not in load_lgg_mri(bare, size=8)[0].meta
     assert "no data.csv: age and genomic clusters of the patients are unknown" in caplog.text
+    (bare / "data.csv").write_text("Patient,gender\nTCGA_XX_0000,1\n", encoding="utf-8")
+    load_lgg_mri(bare, size=8)
+    assert "no line in data.csv for 1 of 1 patients" in caplog.text
     for options, message in (
         ({"slices": "some"}, "slices='some'; give 'all', 'tumour', or a number"),
         ({"slices": 0}, "slices=0"),
