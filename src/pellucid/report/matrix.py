@@ -14,6 +14,8 @@ from scipy.spatial.distance import squareform
 from pellucid.report.labels import width_of
 from pellucid.report.style import INK, QUIET, SIGNED, canvas, house_style
 
+SHARES = "Reds"
+
 
 def clustered(rho: NDArray[np.float64]) -> list[int]:
     """An order in which alike methods are neighbours: average linkage of ``1 − ρ``; unknown pairs are unrelated."""
@@ -26,13 +28,16 @@ def clustered(rho: NDArray[np.float64]) -> list[int]:
     return [int(i) for i in leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))]
 
 
-def agreement_matrix(names: Sequence[str], rho: NDArray[np.float64], *, controls: Sequence[str] = ()) -> Figure:
+def agreement_matrix(
+    names: Sequence[str], rho: NDArray[np.float64], *, controls: Sequence[str] = (), signed: bool = True
+) -> Figure:
     """Correlations in cells, blue against, white none, red alike; the scale is −1 to 1 whatever the values are.
 
     Args:
         names: of the methods, in the order of drawing.
         rho: ``(methods, methods)``; NaN where two were never compared.
         controls: names that are written in grey.
+        signed: whether the values are correlations; else shares, on a scale from 0 to 1.
     """
     n = max(1, len(names))
     cell = 0.42 if n <= 16 else 0.34
@@ -43,9 +48,9 @@ def agreement_matrix(names: Sequence[str], rho: NDArray[np.float64], *, controls
     with house_style():
         figure = canvas(width, height, layout="none")
         axis = figure.add_axes((side / width, 0.1 / height, size / width, size / height))
-        cmap = mpl.colormaps[SIGNED].with_extremes(bad="#e8ebee")
-        shown = axis.imshow(np.ma.masked_invalid(rho) if len(names) else np.ma.masked_all((1, 1)), cmap=cmap, vmin=-1,
-                            vmax=1, aspect="auto")  # fmt: skip
+        cmap = mpl.colormaps[SIGNED if signed else SHARES].with_extremes(bad="#e8ebee")
+        shown = axis.imshow(np.ma.masked_invalid(rho) if len(names) else np.ma.masked_all((1, 1)), cmap=cmap,
+                            vmin=-1 if signed else 0, vmax=1, aspect="auto")  # fmt: skip
         for i in range(len(names)):
             for j in range(len(names)):
                 v = float(rho[i, j])
@@ -68,9 +73,9 @@ def agreement_matrix(names: Sequence[str], rho: NDArray[np.float64], *, controls
         axis.spines[:].set_visible(False)
         tall = min(size, 2.4)
         bar = figure.add_axes(((side + size + 0.14) / width, (0.1 + size - tall) / height, 0.11 / width, tall / height))
-        figure.colorbar(shown, cax=bar, ticks=[-1, -0.5, 0, 0.5, 1])
+        figure.colorbar(shown, cax=bar, ticks=[-1, -0.5, 0, 0.5, 1] if signed else [0, 0.5, 1])
         bar.tick_params(labelsize=7.5, length=2)
-        bar.set_yticklabels(["−1", "−.5", "0", ".5", "1"])
+        bar.set_yticklabels(["−1", "−.5", "0", ".5", "1"] if signed else ["0", ".5", "1"])
         bar.spines[:].set_visible(False)
         return figure
 

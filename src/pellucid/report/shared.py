@@ -1,0 +1,120 @@
+"""Which findings come together, are predicted together, and share their evidence: matrices in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pellucid.report.matrix import agreement_matrix
+from pellucid.report.numbers import DASH, interval, is_number, number
+from pellucid.report.pieces import Panel, count, listed, panel, picture
+from pellucid.report.zones import methods_of
+from pellucid.study.store import Run
+
+CONTROL = "random"
+ANSWERS = {"label_phi": "of the labels (φ)", "probability_correlation": "of the predicted probabilities (r)"}
+MAPS = {
+    "map_correlation": "of the maps, pixel by pixel (mean r)", "map_overlap": "of the maps: share of their magnitude in common",
+    "zone_correlation": "of the maps, over zones (mean r)", "zone_overlap": "of the maps: share of their magnitude in common, over zones",
+}  # fmt: skip
+CANNOT = (
+    "Maps of two findings that lie alike say that the method shows the same places for both, in the pictures in which both "
+    "were explained: shared evidence, or a method that cannot tell them apart; the random map’s numbers are those of no "
+    "shared evidence. Intervals (95 %) draw patients with all their pictures."
+)
+MOST = 15
+
+
+def shared_panels(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
+    """The card of the analysis ``cooccurrence``, where the recipe asks for it.
+
+    Args:
+        run: whose table is read.
+        task: of the run.
+        order: methods, the most trusted first.
+    """
+    table = run.table("cooccurrence", task)
+    if not len(table):
+        return []
+    names = [str(c) for c in run.recipe(task)["model"].get("classes") or ()]
+    names = names or list(dict.fromkeys([*table["first"], *table["second"]]))
+    methods = methods_of(table[table["method"] != ""], order)
+    first = methods[0] if methods else ""
+    own = table[table["method"].isin(["", first])]
+    shown = [*ANSWERS, *(m for m in ("map_correlation", "map_overlap") if m in set(own["measure"]))]
+    if {"zone_correlation"} <= set(own["measure"]):
+        shown.append("zone_correlation")
+    parts = [_matrix(own, names, m) for m in shown]
+    pairs = own[own["measure"] == "map_overlap"]
+    both = int((pairs["n"] > 0).sum())
+    line = (
+        f"{count(len(names), 'finding')} in {count(int(table.loc[table['method'] == '', 'n'].max()), 'picture')}; "
+        + (f"maps of {first}, the most trusted method with such maps, for {both} pairs." if first else
+           "no picture has maps of two findings: explain several targets, or above_threshold.")
+    )  # fmt: skip
+    chance = table[table["method"] == CONTROL]
+    return panel(
+        "Which findings share their evidence", line, points=_points(own, chance), notes=[CANNOT], parts=parts, folds=[],
+        more=[(f"Pairs, {m}", _pairs(table, m, chance)) for m in methods or [""]],
+    )
+
+
+def _matrix(own: pd.DataFrame, names: Sequence[str], measure: str) -> Panel:
+    rows = own[own["measure"] == measure]
+    place = {n: i for i, n in enumerate(names)}
+    values = np.full((len(names),) * 2, np.nan)
+    for r in rows.to_dict("records"):
+        if r["first"] in place and r["second"] in place:
+            i, j = place[r["first"]], place[r["second"]]
+            values[i, j] = values[j, i] = r["value"]
+    known = rows[rows["value"].notna()]
+    words = (ANSWERS | MAPS)[measure]
+    top = known.loc[known["value"].idxmax()] if len(known) else None
+    said = "nothing to compare" if top is None else f"most alike: {top['first']} and {top['second']}, {_value(top)}"
+    figure = agreement_matrix(names, values, signed="overlap" not in measure)
+    alt = f"Matrix {words} of {listed(list(names), 14)}; {said}"
+    return panel(words.split(":")[0].split(",")[0], f"{said}.", picture=picture(figure, alt, colours=128))
+
+
+def _value(row: Any) -> str:
+    return f"{number(row['value'])} {interval(row['low'], row['high'])}".strip()
+
+
+def _points(own: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
+    rows = own[(own["measure"] == "map_overlap") & own["low"].notna()].sort_values("value", ascending=False, kind="stable")
+    beside = {(r["first"], r["second"]): r["value"] for r in chance[chance["measure"] == "map_overlap"].to_dict("records")}
+    said = []
+    for r in rows.head(3).to_dict("records"):
+        rival = beside.get((r["first"], r["second"]))
+        than = f"; two random maps {number(rival)}" if is_number(rival) else ""
+        said.append(f"{r['first']} and {r['second']}: {_value(r)} of the maps’ magnitude lies in common, in "
+                    f"{count(int(r['n']), 'picture')}{than}.")  # fmt: skip
+    return said
+
+
+def _pairs(table: pd.DataFrame, method: str, chance: pd.DataFrame) -> dict[str, Any]:
+    own = table[table["method"].isin(["", method])]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for r in own.to_dict("records"):
+        found.setdefault((str(r["first"]), str(r["second"])), {})[str(r["measure"])] = r
+    beside = {(r["first"], r["second"]): r["value"] for r in chance[chance["measure"] == "map_overlap"].to_dict("records")}
+    wanted = ["label_phi", "label_lift", "probability_correlation", *(m for m in MAPS if m in set(own["measure"]))]
+    by = "map_overlap" if "map_overlap" in wanted else "label_phi"
+    size = lambda pair: float(found[pair].get(by, {}).get("value", np.nan))  # noqa: E731
+    order = sorted(found, key=lambda pair: -np.nan_to_num(size(pair), nan=-2.0))[:MOST]
+    rows = []
+    for pair in order:
+        cells = []
+        for m in wanted:
+            r = found[pair].get(m)
+            small = "" if r is None else interval(r["low"], r["high"]) + (f" n {int(r['n'])}" if m == by else "")
+            if m == "map_overlap" and is_number(beside.get(pair)):
+                small += f"; random {number(beside[pair])}"
+            cells.append({"text": DASH if r is None else number(r["value"]), "small": small.strip(),
+                          "why": "" if r is None else str(r["note"] or "")})  # fmt: skip
+        rows.append({"name": " and ".join(pair), "control": False, "cells": cells})
+    head = [m.replace("_", " ") for m in wanted]
+    return {"head": [f"pair (of {len(found)})" if len(found) > MOST else "pair", *head], "rows": rows}
