@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contract.transformers import Vit, VitSegmenter, fusion
+from fusion_nets import fusion_network
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.explainer import EXPLAINERS, Explainer
@@ -183,6 +184,10 @@ FAMILIES = {
         Family(
             "fused_pictures", {"t1": (1, 16, 16), "t2": (1, 8, 12)}, "classification", 3, CLASSES,
             offers=ATTENTIVE, make=lambda _: fusion("image"),
+        ),
+        Family(
+            "fusion_network", {"t1": (1, 8, 8), "t2": (2, 8, 8), "table": (3,)}, "classification", 3, CLASSES,
+            make=lambda f: fusion_network(f.shapes),
         ),
         Family("volume_segmentation", {"ct": (1, 4, 8, 6)}, "segmentation", 3, REGIONS, spacing=(3.0, 1.0, 1.0)),
     )

@@ -32,7 +32,7 @@ def x_of(channels, size=64):
     return torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "efficientnet_b0"])
 def test_outputs_are_equal(name, twins, file):
     """Colour with torchvision's last layer, and grey by the sum of the filters: what the grey RGB picture gets."""
     theirs, x = twins(name), x_of(3)
@@ -57,7 +57,7 @@ def test_outputs_are_equal(name, twins, file):
 @pytest.mark.parametrize("name", ["resnet50", "resnet101"])
 def test_outputs_of_the_large_ones_are_equal(name):
     """The two above, and these, are all; one pass each, and no file."""
-    assert {"resnet18", "densenet121", "resnet50", "resnet101"} == set(LAST)
+    assert {"resnet18", "densenet121", "resnet50", "resnet101", "efficientnet_b0"} == set(LAST)
     torch.manual_seed(0)
     theirs, ours = twin(name, classes=3), build_network(name, {"classes": 3})
     state, new = fitted(theirs.state_dict(), ours, network=name)
@@ -206,7 +206,7 @@ def test_a_transfer_that_was_damaged_is_not_used(monkeypatch, tmp_path, twins):
 
 
 def test_what_has_no_imagenet_weights_and_files_that_are_not_there(tmp_path):
-    with pytest.raises(UsageError, match="'imagenet' are there for resnet18, resnet50, resnet101, densenet121"):
+    with pytest.raises(UsageError, match="'imagenet' are there for resnet18, resnet50, resnet101, densenet121, efficientnet_b0"):
         start_from(build_network("unet", {"channels": (4, 8)}), "imagenet", network="unet")
     with pytest.raises(ModelError, match="no such file; give a file of weights, or 'imagenet'"):
         start_from(build_network("resnet18"), tmp_path / "none.pth", network="resnet18")
@@ -216,6 +216,29 @@ def test_the_published_files_are_named_by_their_digest():
     assert set(FILES) == set(LAST)
     for name, file_name in FILES.items():
         stem, _, digits = file_name.removesuffix(".pth").partition("-")
-        assert stem == name
+        assert stem.removesuffix("_rwightman") == name
         assert len(digits) == 8
         int(digits, 16)
+
+
+def test_each_encoder_of_a_fusion_network_starts_from_the_file_of_its_own_kind(twins, file):
+    inputs = [{"kind": "image", "in_channels": 1}, {"kind": "table", "features": 2}, {"kind": "image", "in_channels": 3}]
+    net = build_network("fusion", {"inputs": inputs, "encoder": ["small", "resnet18"]})
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    theirs = twins("resnet18")
+    found = start_from(net, file(theirs.state_dict()), network="fusion")
+    assert found["loaded"] == len(theirs.state_dict()) - 2
+    assert {k.partition(".")[0] + k.partition(".")[2][:2] for k in found["new"]} >= {"encoders0.", "encoders1.", "head" + "we"}
+    x = x_of(3)
+    with torch.no_grad():
+        wanted = theirs.layer1(torch.nn.functional.max_pool2d(theirs.bn1(theirs.conv1(x)).relu(), 3, stride=2, padding=1))
+        torch.testing.assert_close(net.encoders[2].eval().pyramid(x)[1], wanted, atol=1e-5, rtol=1e-5)
+    after = net.state_dict()
+    assert all(torch.equal(after[k], before[k]) for k in found["new"])
+    whole = file(before, "own.pth")
+    assert start_from(net, whole, network="fusion")["new"] == []
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    with pytest.raises(ModelError, match=r"look like those of densenet121, and the network's encoders are small, resnet18"):
+        start_from(net, file(twins("densenet121").state_dict()), network="fusion")
+    with pytest.raises(UsageError, match="'imagenet' are there for"):
+        start_from(build_network("fusion"), "imagenet", network="fusion")

@@ -1,7 +1,7 @@
-"""ResNet and DenseNet written out literally, with torchvision's names of modules, from the two papers' tables.
+"""ResNet, DenseNet, EfficientNet written out literally, with torchvision's names of modules, from the papers' tables.
 
 He et al., 2016, table 1 (with the stride of a bottleneck on its 3×3 convolution, as torchvision has it), and Huang et
-al., 2017, table 1. For pictures of three channels.
+al., 2017, table 1, and Tan and Le, 2019, table 1. For pictures of three channels.
 """
 
 from __future__ import annotations
@@ -114,6 +114,51 @@ class DenseNet121(nn.Module):
         return self.classifier(F.relu(f.norm5(x)).mean((2, 3)))
 
 
+def _conv_norm(a, b, k, stride=1, groups=1, act=True):
+    conv = nn.Conv2d(a, b, k, stride=stride, padding=k // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(b), *([nn.SiLU()] if act else []))
+
+
+class Squeeze(nn.Module):
+    def __init__(self, a, fewer):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(a, fewer, 1), nn.Conv2d(fewer, a, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc2(F.silu(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
+class MBConv(nn.Module):
+    def __init__(self, a, b, k, stride, growth):
+        super().__init__()
+        wide = a * growth
+        parts = [] if growth == 1 else [_conv_norm(a, wide, 1)]
+        parts += [_conv_norm(wide, wide, k, stride, groups=wide), Squeeze(wide, a // 4)]
+        self.block = nn.Sequential(*parts, _conv_norm(wide, b, 1, act=False))
+        self.whole = stride == 1 and a == b
+
+    def forward(self, x):
+        return self.block(x) + x if self.whole else self.block(x)
+
+
+class EfficientNetB0(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        stages, a = [_conv_norm(3, 32, 3, 2)], 32
+        for growth, b, count, stride, k in (
+            (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
+            (6, 320, 1, 1, 3),
+        ):  # fmt: skip
+            blocks = [MBConv(a if i == 0 else b, b, k, stride if i == 0 else 1, growth) for i in range(count)]
+            stages.append(nn.Sequential(*blocks))
+            a = b
+        self.features = nn.Sequential(*stages, _conv_norm(a, 1280, 1))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
 def twin(name, classes=1000):
     """Torchvision's network of that name, with random weights and statistics, in eval mode."""
     make = {
@@ -121,6 +166,7 @@ def twin(name, classes=1000):
         "resnet50": lambda: ResNet(Bottleneck, (3, 4, 6, 3), 4, classes),
         "resnet101": lambda: ResNet(Bottleneck, (3, 4, 23, 3), 4, classes),
         "densenet121": lambda: DenseNet121(classes),
+        "efficientnet_b0": lambda: EfficientNetB0(classes),
     }
     module = make[name]()
     for m in module.modules():

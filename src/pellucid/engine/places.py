@@ -71,6 +71,14 @@ def even(shape: Sequence[int], grid: Sequence[int], before: int) -> Tensor:
     return index + before
 
 
+def stretched(place: Tensor, shape: Sequence[int]) -> Tensor:
+    """The token of each pixel by that of each place of a coarser grid, which covers the picture evenly."""
+    for axis, length in enumerate(shape):
+        at = (torch.arange(length) * place.shape[axis]) // length
+        place = place.index_select(axis, at)
+    return place
+
+
 def whole(place: Tensor) -> Tensor:
     """The places with the pixels filled in whose gradient was too small, where the patches make a grid."""
     found = tiles(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -22,6 +22,7 @@ class Seen:
     scores: Tensor
     values: Tensor
     maps: dict[str, tuple[int, ...]]
+    outputs: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -77,6 +78,26 @@ class Reader:
         spoilt = [{k: p % m == j for k, p in columns.places.items()} if m > 1 else None for j in picked]
         sums = [torch.einsum("whn,h->wn", s[..., j], weigh) for j in picked]
         return self._read(sums, spoilt, enough=columns.known() if n == m else None)
+
+    def behind(self, use: Seen, name: str) -> Reader | None:
+        """A reader that sees the last spatial map of picture ``name`` in the picture's place.
+
+        An encoder's pixels enter several tokens, where each place of its last map goes to one: the last of the maps
+        that come from this input alone and that the tokens depend on. None if there is none.
+        """
+        others = [v for k, v in self.leaves.items() if k != name]
+        for out in reversed(list(use.outputs.values())):
+            if out.grad_fn is None or out.ndim != self.leaves[name].ndim:
+                continue
+            asked = use.values.sum() + use.scores.sum()
+            if torch.autograd.grad(asked, [out], retain_graph=True, allow_unused=True)[0] is None:
+                continue
+            mine, *rest = torch.autograd.grad(
+                out.sum(), [self.leaves[name], *others], retain_graph=True, allow_unused=True
+            )
+            if mine is not None and all(g is None for g in rest):
+                return Reader(self.leaves | {name: out}, self.parameters)
+        return None
 
     def _read(
         self, sums: list[Tensor], spoilt: Sequence[dict[str, Tensor] | None], enough: set[int] | None = None

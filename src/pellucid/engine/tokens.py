@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pellucid.engine.attention import LOOKED_FOR, Use, watch
 from pellucid.engine.counts import Counts
 from pellucid.engine.layers import tap
-from pellucid.engine.places import pieces, whole
+from pellucid.engine.places import pieces, stretched, whole
 from pellucid.engine.sources import Local, Reader, Seen
 from pellucid.errors import UsageError
 
@@ -131,15 +131,16 @@ def _token_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 def _silent_pass(module: nn.Module, run: Callable[[], Tensor]) -> list[Seen]:
     seen: list[Seen] = []
     maps: dict[str, tuple[int, ...]] = {}
+    outputs: dict[str, Tensor] = {}
 
     def note(name: str, out: Tensor) -> None:
         if out.ndim > 3 and len(out) == 1 and prod(out.shape[2:]) > 1:
-            maps[name] = tuple(out.shape[2:])
+            maps[name], outputs[name] = tuple(out.shape[2:]), out
 
     def silence(use: Use) -> Tensor:
         lead = tuple(use.matrix.shape[:-2])
         values = use.values.expand(*lead, *use.values.shape[-2:])
-        seen.append(Seen(use.name, lead, use.scores, values, dict(maps)))
+        seen.append(Seen(use.name, lead, use.scores, values, dict(maps), dict(outputs)))
         return torch.zeros_like(use.matrix)
 
     with torch.enable_grad(), tap(module, note), watch(module, silence):
@@ -168,6 +169,8 @@ class _Builder:
         for number, use in enumerate(seen):
             windows, columns = self.reader.columns(use)
             rows = self.reader.rows(use, windows, columns)
+            if len(self.leaves) > 1 and (columns.mixed or rows.mixed):
+                columns, rows = self._behind(use, windows, columns, rows)
             m, n = use.values.shape[-2], use.scores.shape[-2]
             told = [
                 self._told(number, use, side, windows, count, kind)
@@ -191,6 +194,21 @@ class _Builder:
         self.layout.count = len(self.free)
         self.layout.free = torch.tensor(self.free)
         return self.layout
+
+    def _behind(self, use: Seen, windows: int, columns: Local, rows: Local) -> tuple[Local, Local]:
+        """The two sides as encoders' last maps tell them, where the pixels themselves cannot."""
+        mixed = {n for n in columns.mixed | rows.mixed if self.leaves[n].ndim > 2}
+        reader: Reader | None = self.reader
+        for name in sorted(mixed):
+            reader = None if reader is None else reader.behind(use, name)
+        if reader is None or not mixed:
+            return columns, rows
+        found = reader.columns(use)[1]
+        sides = found, reader.rows(use, windows, found)
+        for side in sides:
+            for name in mixed & set(side.places):
+                side.places[name] = stretched(side.places[name], self.leaves[name].shape[2:])
+        return sides
 
     def _told(
         self, number: int, use: Seen, local: Local, windows: int, count: int, kind: str

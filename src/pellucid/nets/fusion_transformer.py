@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from math import pi
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.errors import UsageError
+from pellucid.nets.attention_blocks import WAVES, Block, Columns, waves
 from pellucid.nets.layers import layers
 from pellucid.nets.registry import NETWORKS
-
-WAVES = 4
 
 
 @NETWORKS.register("fusion_transformer")
@@ -46,10 +43,10 @@ class FusionTransformer(nn.Module):
             raise UsageError(f"width={width} cannot be divided between {heads} heads")
         table = second == "table"
         self.first = _Patches(in_channels, spatial_dims, patch, width)
-        self.second = _Columns(features, width) if table else _Patches(in_channels, spatial_dims, patch, width)
-        self.first_blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
-        self.second_blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
-        self.to_first, self.to_second, self.to_class = (_Block(width, heads, other=True) for _ in range(3))
+        self.second = Columns(features, width) if table else _Patches(in_channels, spatial_dims, patch, width)
+        self.first_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.second_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.to_first, self.to_second, self.to_class = (Block(width, heads, other=True) for _ in range(3))
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
@@ -64,31 +61,6 @@ class FusionTransformer(nn.Module):
         a, b = self.to_first(a, b), self.to_second(b, a)
         token = self.to_class(self.class_token.expand(len(a), -1, -1), torch.cat([a, b], dim=1))
         return self.head(self.norm(token[:, 0]))
-
-
-class _Block(nn.Module):
-    """Attention to the tokens themselves, or to others, and two linear layers; residual, norms first."""
-
-    def __init__(self, width: int, heads: int, *, other: bool = False) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(width)
-        self.other_norm = nn.LayerNorm(width) if other else None
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """``(B, N, D)`` tokens, and those ``(B, M, D)`` that they look at."""
-        mine = self.norm(x)
-        seen = mine if other is None or self.other_norm is None else self.other_norm(other)
-        q, (k, v) = self.query(mine), self.key_value(seen).chunk(2, dim=-1)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return x + self.mlp(x)
 
 
 class _Patches(nn.Module):
@@ -107,20 +79,4 @@ class _Patches(nn.Module):
                 f"a picture of {tuple(x.shape[2:])} cannot be cut into patches of {self.patch}; pad or resize it"
             )
         grid = self.cut(x)
-        axes = [(torch.arange(s, device=x.device, dtype=x.dtype) + 0.5) / s for s in grid.shape[2:]]
-        at = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-        angle = (at[..., None] * pi * 2.0 ** torch.arange(WAVES, device=x.device, dtype=x.dtype)).flatten(1)
-        return grid.flatten(2).transpose(1, 2) + self.place(torch.cat([angle.sin(), angle.cos()], dim=1))
-
-
-class _Columns(nn.Module):
-    """A table as tokens, one for each column: its value times a vector of its own, and another one."""
-
-    def __init__(self, features: int, width: int) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.randn(features, width) / width**0.5)
-        self.base = nn.Parameter(torch.randn(features, width) / width**0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, F)`` to ``(B, F, D)``."""
-        return x[..., None] * self.slope + self.base
+        return grid.flatten(2).transpose(1, 2) + self.place(waves(grid.shape[2:], x))

@@ -12,7 +12,7 @@ from torch import nn
 
 from pellucid.errors import ModelError, UsageError
 from pellucid.nets.picture_norm import network_of
-from pellucid.nets.torchvision_weights import LAST, STEM, fitted, looks_like, other_network
+from pellucid.nets.torchvision_weights import LAST, STEM, fitted, looks_like, other_network, renamed
 from pellucid.nets.weights import fit_prefix, load_weights, read_state, sha256
 
 IMAGENET = "imagenet"
@@ -24,14 +24,15 @@ FILES = {
     "resnet50": "resnet50-0676ba61.pth",
     "resnet101": "resnet101-63fe2227.pth",
     "densenet121": "densenet121-a639ec97.pth",
+    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
 }
 
 
 def start_from(module: nn.Module, weights: str | Path, *, network: str) -> dict[str, Any]:
     """Put weights into a network that is to be trained on; its last layer stays new where it is another one.
 
-    Classifiers take torchvision's state dicts and their own (one grey channel by the sum of the RGB filters); all
-    other networks their own alone, whole.
+    Classifiers take torchvision's state dicts and their own (one grey channel by the sum of the RGB filters), and so do
+    the encoders of the fusion networks that a file is of; all other networks take their own alone, whole.
 
     Args:
         module: a network made by ``build_network``; changed in place.
@@ -48,8 +49,12 @@ def start_from(module: nn.Module, weights: str | Path, *, network: str) -> dict[
         UsageError: ImageNet weights are asked for a network that has none.
         ModelError: no such file, or it cannot be fetched; not weights; of another network (which one).
     """
-    path = find_weights(weights, network=network)
     core = network_of(module)
+    kinds: dict[str, str] = getattr(core, "encoder_names", {})
+    fixed = [k for k in kinds.values() if k in LAST]
+    path = find_weights(weights, network=fixed[0] if fixed and weights == IMAGENET else network)
+    if kinds and not set(read_state(path)) & set(core.state_dict()):
+        return _encoders(core, path, kinds)
     new: list[str] = []
     summed = False
     if network not in LAST:
@@ -62,10 +67,39 @@ def start_from(module: nn.Module, weights: str | Path, *, network: str) -> dict[
         except ModelError as error:
             raise ModelError(f"weights {path.name}: {error}") from error
         stem = STEM[network] + ".weight"
-        summed = given[stem].shape[1] != state[stem].shape[1]
+        summed = renamed(given)[stem].shape[1] != state[stem].shape[1]
         core.load_state_dict(core.state_dict() | state)
     return {
         "file": path.name, "sha256": sha256(path), "loaded": len(state), "new": new,
+        "channels": "sum of RGB" if summed else "as they are",
+    }  # fmt: skip
+
+
+def _encoders(core: nn.Module, path: Path, kinds: dict[str, str]) -> dict[str, Any]:
+    """Put a published network's weights into those encoders of a fusion network that are of it; the rest stays new."""
+    given = read_state(path)
+    kind = looks_like(given)
+    mine = [name for name, k in kinds.items() if k == kind]
+    if not mine:
+        raise ModelError(
+            f"weights {path.name}: the weights look like those of {kind or 'no network that is known here'}, and the "
+            f"network's encoders are {', '.join(dict.fromkeys(kinds.values()))}; give a file of one of these"
+        )
+    loaded, summed = 0, False
+    for name in mine:
+        part = core.get_submodule(name)
+        own = part.state_dict()
+        try:
+            state, _ = fitted(fit_prefix(given, own), part, network=str(kind))
+        except ModelError as error:
+            raise ModelError(f"weights {path.name}, encoder {name!r}: {error}") from error
+        stem = STEM[str(kind)] + ".weight"
+        summed = summed or renamed(fit_prefix(given, own))[stem].shape[1] != own[stem].shape[1]
+        part.load_state_dict(own | state)
+        loaded += len(state)
+    new = [k for k in core.state_dict() if not any(k.startswith(f"{name}.") for name in mine)]
+    return {
+        "file": path.name, "sha256": sha256(path), "loaded": loaded, "new": new,
         "channels": "sum of RGB" if summed else "as they are",
     }  # fmt: skip
 

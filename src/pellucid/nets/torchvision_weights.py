@@ -1,4 +1,4 @@
-"""torchvision's state dicts of ResNet and DenseNet for our networks of the same names."""
+"""torchvision's state dicts of ResNet, DenseNet and EfficientNet for our networks of the same names."""
 
 from __future__ import annotations
 
@@ -20,19 +20,45 @@ KNOWN: dict[tuple[Any, ...], str] = {
     ("densenet", False, 6, 12, 32, 32): "densenet169", ("densenet", False, 6, 12, 48, 32): "densenet201",
     ("densenet", False, 6, 12, 36, 24): "densenet161",
 }  # fmt: skip
-LAST = {"resnet18": "fc", "resnet50": "fc", "resnet101": "fc", "densenet121": "class_layers.out"}
-STEM = {"resnet18": "conv1", "resnet50": "conv1", "resnet101": "conv1", "densenet121": "features.conv0"}
+LAST = {
+    "resnet18": "fc", "resnet50": "fc", "resnet101": "fc", "densenet121": "class_layers.out", "efficientnet_b0": "_fc",
+}  # fmt: skip
+STEM = {
+    "resnet18": "conv1", "resnet50": "conv1", "resnet101": "conv1", "densenet121": "features.conv0",
+    "efficientnet_b0": "_conv_stem",
+}  # fmt: skip
+_MBCONV = re.compile(r"^features\.([1-7])\.(\d+)\.block\.(\d)\.(\w+)\.(.+)$")
+_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks in each stage of EfficientNet-B0
+# Of the four parts of a block: expansion (the first stage has none), depthwise, squeeze and excitation, projection.
+_PARTS = (
+    {"0": "_expand_conv", "1": "_bn0"}, {"0": "_depthwise_conv", "1": "_bn1"},
+    {"fc1": "_se_reduce", "fc2": "_se_expand"}, {"0": "_project_conv", "1": "_bn2"},
+)  # fmt: skip
+_ENDS = {"features.0.0.": "_conv_stem.", "features.0.1.": "_bn0.", "features.8.0.": "_conv_head.",
+         "features.8.1.": "_bn1.", "classifier.1.": "_fc."}  # fmt: skip
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A torchvision state dict under our names; a ResNet has them already, and so have our own state dicts."""
     dense = "features.conv0.weight" in state
+    if "features.1.0.block.0.0.weight" in state:
+        return {_efficient(key): value for key, value in state.items()}
 
     def name(key: str) -> str:
         key = _DENSE_LAYER.sub(r"\1.layers.\2\3.\4", key)
         return re.sub(r"^classifier\.", "class_layers.out.", key) if dense else key
 
     return {name(key): value for key, value in state.items()}
+
+
+def _efficient(key: str) -> str:
+    """torchvision's name in EfficientNet-B0 as MONAI's, whose blocks are numbered through."""
+    found = _MBCONV.match(key)
+    if found is None:
+        return next((new + key.removeprefix(old) for old, new in _ENDS.items() if key.startswith(old)), key)
+    stage, block, part, inner, rest = int(found[1]), int(found[2]), int(found[3]), found[4], found[5]
+    name = _PARTS[part + (stage == 1)].get(inner, inner)
+    return f"_blocks.{stage - 1}.{sum(_REPEATS[: stage - 1]) + block}.{name}.{rest}"
 
 
 def looks_like(state: Mapping[str, Any]) -> str | None:
@@ -42,6 +68,8 @@ def looks_like(state: Mapping[str, Any]) -> str | None:
     densenet = KNOWN.get(("densenet", False, *_counts(r"denseblock(\d)\.denselayer(\d+)\.", state)))
     if resnet or densenet:
         return resnet or densenet
+    if any(re.search(r"_blocks\.6\.15\._project_conv|features\.7\.0\.block\.3", k) for k in state):
+        return "efficientnet_b0"
     if any(".attention.psi." in k for k in state):
         return "attention_unet"
     return "unet" if any(re.search(r"(?:^|\.)(?:upcat_1|up\.0)\.convs\.", k) for k in state) else None
