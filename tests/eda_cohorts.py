@@ -15,7 +15,7 @@ KINDS = ("labels", "exclusive", "regression", "flat", "volume")
 FINDINGS = ["Pneumonia", "Effusion", "Rare"]
 
 
-def cohort(root: str | None = None, *, kind: str, n: int = 32, seed: int = 0) -> CaseList:
+def cohort(root: str | None = None, *, kind: str, n: int = 48, seed: int = 0) -> CaseList:
     """Cases of two pictures a patient; planted, by kind:
 
     ``labels``: Effusion comes with Pneumonia; view AP goes with Pneumonia; nobody has Rare; the pictures of the first two

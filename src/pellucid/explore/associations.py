@@ -18,8 +18,8 @@ from pellucid.explore.people import levels_of
 Array = NDArray[np.float64]
 RANKED = 1000  # cases of which ranks are drawn anew; more take a minute
 COLUMNS = [
-    "class", "column", "source", "measure", "value", "low", "high", "p", "p_holm", "n", "patients", "level", "with",
-    "without", "difference", "difference_low", "difference_high", "note",
+    "class", "column", "source", "measure", "value", "low", "high", "p", "p_holm", "found", "n", "patients", "level",
+    "with", "without", "difference", "difference_low", "difference_high", "note",
 ]  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def associations(
     and a number: the point-biserial correlation, and the means with and without. A score and levels: η, the root of
     the share of variance between the levels. A score and a number: Spearman's ρ. Intervals draw patients with
     replacement; V and η are never under zero, so theirs cannot say "none": the p value does. p is of one case of each
-    patient (chi-squared, Fisher's exact test of 2 × 2, Pearson, F, Spearman), Holm-corrected over all rows.
+    patient (chi-squared, Fisher's exact test of 2 × 2, Pearson, F, Spearman), Holm-corrected over all rows. ``found``:
+    p is under 0.05, and the interval of a correlation excludes zero.
 
     Args:
         cohort: the cases.
@@ -62,6 +63,9 @@ def associations(
             rows.append(base | {"class": cohort.classes[k]} | way(values, y, cohort.patients, seed))
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     table["p_holm"] = holm(table["p"].to_numpy(float))
+    # p is of one case of each patient, the interval of all: both have to say so. V and η are never under zero.
+    clear = (table["low"] > 0) | (table["high"] < 0) | table["measure"].isin(["cramer_v", "eta"])
+    table["found"] = (table["p_holm"] < 0.05) & clear
     order = table["value"].astype(float).abs().sort_values(ascending=False, kind="stable", na_position="last").index
     return table.loc[order].reset_index(drop=True)
 

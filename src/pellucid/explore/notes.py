@@ -95,10 +95,7 @@ def _pairs(pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
 def _shortcuts(table: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
     if not len(table):
         return
-    value = table["value"].astype(float).abs()
-    # p is of one case of each patient, the interval of all: both have to say so. V and η are never under zero.
-    clear = (table["low"] > 0) | (table["high"] < 0) | table["measure"].isin(["cramer_v", "eta"])
-    sure = table[(table["p_holm"] < 0.05) & (value >= STRONG) & clear]
+    sure = table[table["found"].astype(bool) & (table["value"].astype(float).abs() >= STRONG)]
     for source in ("meta", "picture", "region"):
         own = sure[sure["source"] == source]
         for r in own.head(NAMED).to_dict("records"):
@@ -106,7 +103,7 @@ def _shortcuts(table: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
         if len(own) > NAMED:
             kind = {"meta": "what is known", "picture": "pictures", "region": "regions"}[source]
             yield "association", f"{len(own) - NAMED} more such associations of {kind} are in the table.", False
-    if not len(sure):
+    if not table["found"].any():
         what = "1 association was" if len(table) == 1 else f"{len(table)} associations were"
         yield "association", f"Nothing known of the cases goes with the truth beyond chance ({what} looked at).", False
 
@@ -167,7 +164,10 @@ def _regions(table: pd.DataFrame) -> Iterator[str]:
         if len(best):
             b = best.iloc[int(best["contrast"].abs().to_numpy().argmax())]
             side = "brighter" if b["contrast"] > 0 else "darker"
-            said += f"; it stands out most in {b['input']}: {abs(b['contrast']):.2g} sd {side} than its surroundings"
+            if b["contrast_low"] <= 0 <= b["contrast_high"]:
+                said += "; in no picture is it brighter or darker than its surroundings beyond chance"
+            else:
+                said += f"; most distinct in {b['input']}, {abs(b['contrast']):.2g} sd {side} than its surroundings"
         yield said + "."
 
 

@@ -87,7 +87,7 @@ def share_bars(rows: Sequence[Row], series: Sequence[str], *, label: str) -> Fig
             handles = [
                 Patch(facecolor=c, edgecolor=c, alpha=0.45, hatch=h, label=n) for (c, h), n in zip(look, series)
             ]
-            figure.legend(handles=handles, loc="outside upper left", ncols=min(6, each), fontsize=7.5)
+            figure.legend(handles=handles, loc="outside upper left", ncols=_columns(figure, series), fontsize=7.5)
         return figure
 
 
@@ -115,7 +115,7 @@ def stacked(rows: Mapping[str, Sequence[float]], levels: Sequence[str], ends: Ma
         handles = [
             Patch(facecolor=c, edgecolor="white", alpha=0.5, hatch=h, label=v) for (c, h), v in zip(look, levels)
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(levels)), fontsize=7.5)
+        figure.legend(handles=handles, loc="outside upper left", ncols=_columns(figure, levels), fontsize=7.5)
         return figure
 
 
@@ -192,7 +192,7 @@ def class_histograms(panels: Mapping[str, pd.DataFrame]) -> Figure:
             _plain(axis, y=True)
         handles, names = grid[0, 0].get_legend_handles_labels()
         if len(names) > 1:
-            figure.legend(handles, names, loc="outside upper left", ncols=min(4, len(names)), fontsize=7.5)
+            figure.legend(handles, names, loc="outside upper left", ncols=_columns(figure, names), fontsize=7.5)
         return figure
 
 
@@ -346,6 +346,11 @@ def place_maps(panels: Mapping[str, NDArray[np.float64]], letters: Sequence[str]
                 axis.text(x, y, letter, transform=axis.transAxes, color="white", ha="center", va="center", fontsize=8,
                           fontweight="bold")  # fmt: skip
         return figure
+
+
+def _columns(figure: Figure, names: Sequence[str]) -> int:
+    """How many names of a legend fit beside each other."""
+    return max(1, min(len(names), int(figure.get_figwidth() / (width_of(names) + 0.6))))
 
 
 def _plain(axis: Axes, *, y: bool = False) -> None:

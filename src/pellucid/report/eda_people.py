@@ -85,8 +85,7 @@ def association_panels(run: Run, task: str) -> list[Panel]:
     table = run.table("eda_associations", task)
     if not len(table):
         return []
-    sure = table[table["p_holm"] < 0.05]
-    line = f"{len(sure)} of {len(table)} associations are beyond chance (Holm p < 0.05)"
+    line = f"{int(table['found'].sum())} of {len(table)} associations are beyond chance"
     rows = [
         {"name": f"{r['column']} and {r['class']}", "control": False, "cells": [
             {"text": number(r["value"]), "small": interval(r["low"], r["high"]), "why": MEASURES[r["measure"]]},
@@ -99,7 +98,8 @@ def association_panels(run: Run, task: str) -> list[Panel]:
     more = f" Not shown: {len(table) - MOST} weaker ones." if len(table) > MOST else ""
     notes = [
         "Of levels: the level whose share differs most, and its share with and without the class; of numbers the means."
-        " Intervals draw patients with replacement; p is of one case of each patient, Holm-corrected over all rows. An "
+        " Intervals draw patients with replacement; p is of one case of each patient, Holm-corrected over all rows; "
+        "beyond chance: p under 0.05, and the interval of a correlation excludes zero. An "
         f"association is no proof that a network uses it, and none is needed for it to be able to.{more}"
     ]
     head = ["what goes with it", "strength", "with", "without", "difference", "p", "cases"]
