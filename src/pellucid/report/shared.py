@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from pellucid.study.store import Run
 CONTROL = "random"
 ANSWERS = {"label_phi": "of the labels (φ)", "probability_correlation": "of the predicted probabilities (r)"}
 MAPS = {
-    "map_correlation": "of the maps, pixel by pixel (mean r)", "map_overlap": "of the maps: share of their magnitude in common",
-    "zone_correlation": "of the maps, over zones (mean r)", "zone_overlap": "of the maps: share of their magnitude in common, over zones",
+    "map_correlation": "of the maps, pixel by pixel (mean r)", "map_overlap": "of the maps, magnitude in common",
+    "zone_correlation": "of the maps, over zones (mean r)",
+    "zone_overlap": "of the maps, magnitude in common over zones",
 }  # fmt: skip
 CANNOT = (
-    "Maps of two findings that lie alike say that the method shows the same places for both, in the pictures in which both "
-    "were explained: shared evidence, or a method that cannot tell them apart; the random map’s numbers are those of no "
-    "shared evidence. Intervals (95 %) draw patients with all their pictures."
+    "Maps of two findings that lie alike say that the method shows the same places for both, in the pictures in which "
+    "both were explained: shared evidence, or a method that cannot tell them apart; the random map’s numbers are those "
+    "of no shared evidence. Magnitude in common: 1 where two maps lie alike whatever their signs, 0 where they lie apart. "
+    "Intervals (95 %) draw patients with all their pictures."
 )
 MOST = 15
 
@@ -55,11 +57,11 @@ def shared_panels(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
         + (f"maps of {first}, the most trusted method with such maps, for {both} pairs." if first else
            "no picture has maps of two findings: explain several targets, or above_threshold.")
     )  # fmt: skip
-    chance = table[table["method"] == CONTROL]
-    return panel(
-        "Which findings share their evidence", line, points=_points(own, chance), notes=[CANNOT], parts=parts, folds=[],
-        more=[(f"Pairs, {m}", _pairs(table, m, chance)) for m in methods or [""]],
-    )
+    rival = _overlaps(table[table["method"] == CONTROL])
+    more = [(f"Pairs, {m}", _pairs(table, m, rival)) for m in methods or [""]]
+    points = _points(own, rival)
+    title = "Which findings share their evidence"
+    return [panel(title, line, points=points, notes=[CANNOT], parts=parts, folds=[], more=more)]
 
 
 def _matrix(own: pd.DataFrame, names: Sequence[str], measure: str) -> Panel:
@@ -72,35 +74,40 @@ def _matrix(own: pd.DataFrame, names: Sequence[str], measure: str) -> Panel:
             values[i, j] = values[j, i] = r["value"]
     known = rows[rows["value"].notna()]
     words = (ANSWERS | MAPS)[measure]
-    top = known.loc[known["value"].idxmax()] if len(known) else None
+    top = max(known.to_dict("records"), key=lambda r: float(r["value"]), default=None)
     said = "nothing to compare" if top is None else f"most alike: {top['first']} and {top['second']}, {_value(top)}"
     figure = agreement_matrix(names, values, signed="overlap" not in measure)
     alt = f"Matrix {words} of {listed(list(names), 14)}; {said}"
-    return panel(words.split(":")[0].split(",")[0], f"{said}.", picture=picture(figure, alt, colours=128))
+    return panel(words[:1].upper() + words[1:], f"{said}.", picture=picture(figure, alt, colours=128))
 
 
 def _value(row: Any) -> str:
     return f"{number(row['value'])} {interval(row['low'], row['high'])}".strip()
 
 
-def _points(own: pd.DataFrame, chance: pd.DataFrame) -> list[str]:
-    rows = own[(own["measure"] == "map_overlap") & own["low"].notna()].sort_values("value", ascending=False, kind="stable")
-    beside = {(r["first"], r["second"]): r["value"] for r in chance[chance["measure"] == "map_overlap"].to_dict("records")}
+def _overlaps(table: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Magnitude in common of every pair."""
+    own = table[table["measure"] == "map_overlap"]
+    return {(str(r["first"]), str(r["second"])): float(r["value"]) for r in own.to_dict("records")}
+
+
+def _points(own: pd.DataFrame, beside: Mapping[tuple[str, str], float]) -> list[str]:
+    rows = own[(own["measure"] == "map_overlap") & own["low"].notna()]
+    rows = rows.sort_values("value", ascending=False, kind="stable")
     said = []
     for r in rows.head(3).to_dict("records"):
-        rival = beside.get((r["first"], r["second"]))
+        rival = beside.get((str(r["first"]), str(r["second"])))
         than = f"; two random maps {number(rival)}" if is_number(rival) else ""
         said.append(f"{r['first']} and {r['second']}: {_value(r)} of the maps’ magnitude lies in common, in "
                     f"{count(int(r['n']), 'picture')}{than}.")  # fmt: skip
     return said
 
 
-def _pairs(table: pd.DataFrame, method: str, chance: pd.DataFrame) -> dict[str, Any]:
+def _pairs(table: pd.DataFrame, method: str, beside: Mapping[tuple[str, str], float]) -> dict[str, Any]:
     own = table[table["method"].isin(["", method])]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for r in own.to_dict("records"):
         found.setdefault((str(r["first"]), str(r["second"])), {})[str(r["measure"])] = r
-    beside = {(r["first"], r["second"]): r["value"] for r in chance[chance["measure"] == "map_overlap"].to_dict("records")}
     wanted = ["label_phi", "label_lift", "probability_correlation", *(m for m in MAPS if m in set(own["measure"]))]
     by = "map_overlap" if "map_overlap" in wanted else "label_phi"
     size = lambda pair: float(found[pair].get(by, {}).get("value", np.nan))  # noqa: E731
@@ -109,12 +116,14 @@ def _pairs(table: pd.DataFrame, method: str, chance: pd.DataFrame) -> dict[str, 
     for pair in order:
         cells = []
         for m in wanted:
-            r = found[pair].get(m)
-            small = "" if r is None else interval(r["low"], r["high"]) + (f" n {int(r['n'])}" if m == by else "")
+            one = found[pair].get(m)
+            if one is None:
+                cells.append({"text": DASH, "small": "", "why": ""})
+                continue
+            small = interval(one["low"], one["high"]) + (f" n {int(one['n'])}" if m == by else "")
             if m == "map_overlap" and is_number(beside.get(pair)):
                 small += f"; random {number(beside[pair])}"
-            cells.append({"text": DASH if r is None else number(r["value"]), "small": small.strip(),
-                          "why": "" if r is None else str(r["note"] or "")})  # fmt: skip
+            cells.append({"text": number(one["value"]), "small": small.strip(), "why": str(one["note"] or "")})
         rows.append({"name": " and ".join(pair), "control": False, "cells": cells})
     head = [m.replace("_", " ") for m in wanted]
     return {"head": [f"pair (of {len(found)})" if len(found) > MOST else "pair", *head], "rows": rows}
