@@ -419,3 +419,19 @@ def test_names_are_known_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the recipe has no 'experiment' section"):
         run_experiment(load_recipe({k: v for k, v in recipe().items() if k != "experiment"}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_level_may_be_called_on_or_no(tmp_path: Path) -> None:
+    """YAML 1.1 reads these words as true and false, and ``smote: {on: pixels}`` as ``smote: {true: pixels}``."""
+    path = tmp_path / "recipe.yaml"
+    written = yaml.safe_dump(recipe() | {"experiment": None})
+    path.write_text(written.replace("experiment: null", """
+experiment:
+  factors:
+    decay: {no: {train.weight_decay: 0}, on: {train.weight_decay: 0.1}}
+    smote: {off: {train.balance: null}, on: {train.balance: {smote: {on: pixels}}}}
+"""))
+    section = load_recipe(path).experiment
+    assert section is not None
+    assert {f: list(levels) for f, levels in section.factors.items()} == {"decay": ["no", "on"], "smote": ["off", "on"]}
+    assert section.factors["smote"]["on"] == {"train.balance": {"smote": {"on": "pixels"}}}  # type: ignore[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -466,6 +467,19 @@ class Recipe(Part):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class _Loader(yaml.SafeLoader):
+    """Booleans as YAML 1.2 has them: ``on`` and ``no`` are words, as in ``smote: {on: pixels}``."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own, which add_implicit_resolver copies)
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_BOOLEAN = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOLEAN, list("tTfF"))
+
+
 def load_recipe(source: str | Path | dict[str, Any]) -> Recipe:
     """Read and check a recipe.
 
@@ -481,7 +495,7 @@ def load_recipe(source: str | Path | dict[str, Any]) -> Recipe:
         if not path.is_file():
             raise UsageError(f"no recipe {path}; give the path of a YAML file")
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
