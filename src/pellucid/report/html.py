@@ -15,8 +15,10 @@ from pellucid.core.windows import as_windows
 from pellucid.report.aggregated import aggregated_panels, aggregated_rows
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
+from pellucid.report.bias import bias_panels
 from pellucid.report.cleaning import cleaning_panel
 from pellucid.report.compared import by_question
+from pellucid.report.confusion import confusion_panels
 from pellucid.report.crossval import crossval_panel
 from pellucid.report.detectors import detector_panel
 from pellucid.report.eda import eda_panel
@@ -29,6 +31,7 @@ from pellucid.report.judge import RULE, Judgement, deciding, judge
 from pellucid.report.limits import limits
 from pellucid.report.mask_quality import mask_quality_panel
 from pellucid.report.masked import masked_gallery
+from pellucid.report.model_curves import curve_panels
 from pellucid.report.numbers import interval, is_number, number
 from pellucid.report.outliers import outlier_panels
 from pellucid.report.panels import curve_panel, faithful, scatter_panel, shares_panel, trade_panel
@@ -129,7 +132,8 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "crossval": crossval_panel(run, task),
         "experiment": experiment_panels(run),
         "performance": performance_tables(run, task),
-        "answers": answer_panels(run, task),
+        "answers": [*curve_panels(run, task), *confusion_panels(run, task), *answer_panels(run, task),
+                    *bias_panels(run, task)],
         "curve": curve_panel(run, task),
         "training": training_notes(run, task),
         "scatter": scatter_panel(run, task),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,14 @@ MACRO = "macro"
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One metric of one class, for some of the cases: its draws, row 0 the value itself, or why there are none."""
+    """One metric of one class, for some of the cases: its draws, row 0 the value itself, or why there are none.
+
+    ``of_equal`` is the variance that the value would have if the true one were the number that it is given.
+    """
 
     values: Array
     reason: str = ""
+    of_equal: Callable[[float], float] | None = None
 
     @property
     def known(self) -> bool:
@@ -50,11 +55,13 @@ def bias_table(
 
     Calibration in the large is the mean probability less the share of the cases that have the class: above 0 the
     model says it too often. Each level is set against the rest: all other cases whose level is known, the same
-    patients drawn for both (a patient may have cases in both). ``p`` is two-sided, from the difference over the
-    standard deviation of its draws, by Student's t with one degree less than the patients of the smaller side; the
-    interval is of the draws' quantiles, so that the two may differ a little. Holm's correction goes over the family:
-    all classes, strata and levels of one metric, the mean over the classes (``"macro"``) apart; two levels are one
-    comparison, not two.
+    patients drawn for both (a patient may have cases in both). ``p`` is two-sided, from the difference over its
+    standard deviation, by Student's t with one degree less than the patients of the smaller side. The deviation is
+    that of the draws, of AUROC, sensitivity and specificity at least what it would be for independent cases if both
+    sides had one value (for AUROC hanley1982meaning): the draws of few cases near 0 or 1 hardly differ. The interval
+    is of the draws' quantiles, so that it may exclude 0 where ``p`` is not small. Holm's correction goes over the
+    family: all classes, strata and levels of one metric, the mean over the classes (``"macro"``) apart; two levels are
+    one comparison, not two.
 
     Args:
         questions: of the cases.
@@ -144,25 +151,52 @@ def _row(a: Measured, b: Measured, patients: int, others: int, said: str = "") -
         return value, low, high, float(b.values[0]), gap, np.nan, np.nan, np.nan, np.nan, "; ".join(why)
     gaps = a.values - b.values
     below, above, reason = interval(gaps[1:], patients)
-    p = np.nan if reason else _p(float(gaps[0]), gaps[1:], min(patients, others) - 1)
+    p = np.nan if reason else _p(a, b, min(patients, others) - 1)
     return value, low, high, float(b.values[0]), float(gaps[0]), below, above, p, np.nan, "; ".join(why)
 
 
-def _p(gap: float, drawn: Array, degrees: int) -> float:
-    spread = float(np.std(drawn[np.isfinite(drawn)], ddof=1))
+def _p(a: Measured, b: Measured, degrees: int) -> float:
+    gaps = a.values - b.values
+    spread = float(np.var(gaps[1:][np.isfinite(gaps[1:])], ddof=1))
+    if a.of_equal is not None and b.of_equal is not None:
+        # Near 0 and 1 the draws of few cases hardly differ. Were both sides alike, they would have one value.
+        one, other = a.of_equal(0.5), b.of_equal(0.5)  # how little each side knows
+        both = float(a.values[0] * other + b.values[0] * one) / (one + other)
+        spread = max(spread, a.of_equal(both) + b.of_equal(both))
     if spread == 0:
-        return 1.0 if gap == 0 else np.nan
-    return float(2 * t.sf(abs(gap) / spread, degrees))
+        return 1.0 if gaps[0] == 0 else np.nan
+    return float(2 * t.sf(abs(gaps[0]) / np.sqrt(spread), degrees))
 
 
 def _measured(metric: str, q: Asked, weights: Array, side: NDArray[np.bool_], least: int) -> Measured:
-    score, of = METRICS[metric]
-    predicted = of(q)[side]
-    few = too_few(q.truth[side], max(1, least))
+    score, of, variance = METRICS[metric]
+    predicted, truth = of(q)[side], q.truth[side]
+    few = too_few(truth, max(1, least))
     if few or np.isnan(predicted).any():
         return Measured(np.full(1, np.nan), few or NO_THRESHOLD)
+    positives = int(truth.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Measured(score(weights, q.truth[side], predicted))
+        values = score(weights, truth, predicted)
+    equal = None if variance is None else partial(variance, positives, len(truth) - positives)
+    return Measured(values, of_equal=equal)
+
+
+def _of_auroc(positives: int, negatives: int, value: float) -> float:
+    """Variance of an area under the ROC curve by Hanley and McNeil, with the mean of their Q1 and Q2 for both.
+
+    Theirs are of exponential scores, of which those of one class spread more; the mean is near that of normal ones.
+    """
+    a = min(max(value, 0.0), 1.0)
+    q = (a / (2 - a) + 2 * a * a / (1 + a)) / 2 - a * a
+    return (a * (1 - a) + (positives + negatives - 2) * q) / (positives * negatives)
+
+
+def _of_sensitivity(positives: int, _: int, value: float) -> float:
+    return value * (1 - value) / positives
+
+
+def _of_specificity(_: int, negatives: int, value: float) -> float:
+    return value * (1 - value) / negatives
 
 
 def _over(w: Array, y: Array, p: Array) -> Array:
@@ -170,11 +204,12 @@ def _over(w: Array, y: Array, p: Array) -> Array:
     return average(w, y, p - y)
 
 
-METRICS: Mapping[str, tuple[Weighted, Callable[[Asked], Array]]] = {
-    "auroc": (auroc, lambda q: q.rank),
-    "sensitivity": (sensitivity, lambda q: q.yes),
-    "specificity": (specificity, lambda q: q.yes),
-    "calibration_in_the_large": (_over, lambda q: q.said),
+Variance = Callable[[int, int, float], float]
+METRICS: Mapping[str, tuple[Weighted, Callable[[Asked], Array], Variance | None]] = {
+    "auroc": (auroc, lambda q: q.rank, _of_auroc),
+    "sensitivity": (sensitivity, lambda q: q.yes, _of_sensitivity),
+    "specificity": (specificity, lambda q: q.yes, _of_specificity),
+    "calibration_in_the_large": (_over, lambda q: q.said, None),
 }
 
 
