@@ -155,6 +155,19 @@ def test_readers_are_the_ceiling() -> None:
     assert set(table[table["claim"] == "boxes"]["region"]) == {"boxes", "reader_a", "reader_b", "reader_a and reader_b"}
 
 
+def test_readers_are_not_counted_for_a_finding_that_nobody_boxed() -> None:
+    folder = world(lambda rng, i, k, box: spot(box[k]), findings=FINDINGS[:2])
+    for name, case in folder.held.items():
+        mine = case.regions[FINDINGS[0]]
+        others = {k: v for k, v in case.regions.items() if k != FINDINGS[1]}
+        folder.held[name] = case.replace(regions={**others, "reader_a": mine, "reader_b": mine.roll(2, 1)})
+    rows = claims(folder)
+    rows = rows[rows["claim"] == "boxes"]
+    assert set(rows[rows["method"] == "readers"]["finding"]) <= {"all", FINDINGS[0]}
+    assert FINDINGS[1] not in set(rows["finding"])
+
+
+
 @pytest.mark.parametrize(
     ("sizes", "verdict"),
     [(lambda i: 12 - i // 2, "holds"), (lambda i: 3 + i // 2, "does not hold"), (lambda i: 3 + i * 7 % 9, "not settled")],

@@ -123,7 +123,8 @@ class ClinicalClaims(Analysis):
                     there = box_measures(other, box)
                     yield from _long(base, region, {f"{m}_elsewhere": there[m] for m in ("hit", "iou")})
         for index, label in labels.items():
-            yield from self._readers(case, index, label)
+            if self._boxes(case, label):  # readers' boxes are of the finding that has boxes here, not of the others
+                yield from self._readers(case, index, label)
         for method, seen in by_method.items():
             yield from self._pairs(case, method, seen, labels, known, last, owner)
         for method, seen in by_method.items():
