@@ -54,6 +54,7 @@ def mass_matrix(
     above = 0.4 + width_of([shown(n) for n in (*columns, *([background] if behind else []))], size=8.4)
     wide, tall = cell * len(columns), cell * len(rows)
     key = patches([*rows, *columns], systems)
+    key = [] if [p.get_label() for p in key] == ["other"] else key  # zones and findings are of no system
     high = min(tall, 1.7)  # of the colour bar; the key below it may need more than the matrix has
     low = 0.4 + max(0.0, high + 0.25 + 0.2 * len(key) - tall)
     width, height = max(4.8, left + wide + 1.95), above + tall + low

@@ -11,7 +11,7 @@ import pandas as pd
 from pellucid.report.matrix import agreement_matrix
 from pellucid.report.numbers import DASH, interval, is_number, number
 from pellucid.report.pieces import Panel, count, listed, panel, picture
-from pellucid.report.zones import methods_of
+from pellucid.report.zones import FIRST, methods_of
 from pellucid.study.store import Run
 
 CONTROL = "random"
@@ -23,8 +23,9 @@ MAPS = {
 }  # fmt: skip
 CANNOT = (
     "Maps of two findings that lie alike say that the method shows the same places for both, in the pictures in which "
-    "both were explained: shared evidence, or a method that cannot tell them apart; the random map’s numbers are those "
-    "of no shared evidence. Magnitude in common: 1 where two maps lie alike whatever their signs, 0 where they lie apart. "
+    "both were explained: shared evidence, or a method that cannot tell them apart. Magnitude in common: 1 where two "
+    "maps lie alike whatever their signs, 0 where they lie apart; two unrelated maps that fill the picture have much "
+    "in common too (read it beside that of two random maps), but their correlation is about 0. "
     "Intervals (95 %) draw patients with all their pictures."
 )
 MOST = 15
@@ -54,7 +55,7 @@ def shared_panels(run: Run, task: str, order: Sequence[str]) -> list[Panel]:
     both = int((pairs["n"] > 0).sum())
     line = (
         f"{count(len(names), 'finding')} in {count(int(table.loc[table['method'] == '', 'n'].max()), 'picture')}; "
-        + (f"maps of {first}, the most trusted method with such maps, for {both} pairs." if first else
+        + (f"maps of {count(both, 'pair')} by {first}, {FIRST}." if first else
            "no picture has maps of two findings: explain several targets, or above_threshold.")
     )  # fmt: skip
     rival = _overlaps(table[table["method"] == CONTROL])

@@ -29,7 +29,7 @@ def beeswarm(rows: Rows, *, axis_name: str, colour_name: str, means: Mapping[str
     """
     names = list(rows)
     left, right = 0.25 + width_of(names, size=8.4), 1.25 + (0.75 if means else 0.0)
-    wide, tall = 4.6, max(0.9, ROW * len(names))
+    wide, tall = 4.6, max(1.5, ROW * len(names))
     width, height = left + wide + right, tall + 0.75
     every = np.concatenate([np.asarray(x, float) for x, _ in rows.values()] or [np.zeros(0)])
     every = every[np.isfinite(every)]

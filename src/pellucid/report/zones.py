@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pellucid.report.charts import Bar
 from pellucid.report.cohort_matrix import mass_matrix
+from pellucid.report.dots import level_dots
 from pellucid.report.judge import is_control
 from pellucid.report.numbers import DASH, interval, is_number, number
 from pellucid.report.pieces import Panel, count, listed, panel, picture
@@ -18,6 +20,7 @@ from pellucid.study.zoned import OUTSIDE
 
 EVERY, ALL = "all findings", "all"
 SWARMS, MOST_DOTS, MOST_ROWS = 4, 1000, 20
+FIRST = "the first in the order of trust that has such maps"
 WORDS = {"TP": "said and true", "FP": "said, not true", "FN": "missed", "TN": "not said, not true"}
 CANNOT = (
     "Mass is the zone’s part of the map’s magnitude, and follows its size; enrichment is that over the zone’s part of "
@@ -66,8 +69,8 @@ def _zones(table: pd.DataFrame, cases: pd.DataFrame, methods: Sequence[str]) -> 
     means = _square(own, "mass").reindex(columns=zones)
     maps = sum(max(int(found.row(t, z, "mass").get("n", 0)) for z in zones) for t in names)
     line = (
-        f"{first}, the most trusted method with such maps: {count(maps, 'map')} of "
-        f"{count(cases.loc[cases['method'] == first, 'case'].nunique(), 'case')}, {count(len(zones), 'zone')}."
+        f"{count(maps, 'map')} of {count(cases.loc[cases['method'] == first, 'case'].nunique(), 'case')} by {first}, "
+        f"{FIRST}; {count(len(zones), 'zone')}."
     )
     known = [t for t in means.index if means.loc[t].notna().any()]
     said = [f"{t} most in {means.loc[t].idxmax()} ({100 * means.loc[t].max():.0f})" for t in known]
@@ -88,7 +91,7 @@ def _features(table: pd.DataFrame, cases: pd.DataFrame, methods: Sequence[str]) 
     first = methods[0]
     found = _Found(table[table["method"] == first])
     names = found.findings
-    line = f"{first}: {count(len(found.zones), 'column')}, {count(cases['case'].nunique(), 'case')}."
+    line = f"{count(len(found.zones), 'column')}, {count(cases['case'].nunique(), 'case')}, by {first}, {FIRST}."
     notes = [
         "Mean |value| over the cases is the usual global importance (mean |SHAP|, where the method gives Shapley "
         "values). It says how much the model uses a column in these cases, in units of its output, not how much the "
@@ -101,10 +104,19 @@ def _features(table: pd.DataFrame, cases: pd.DataFrame, methods: Sequence[str]) 
     ]  # fmt: skip
     head = ["column", *(h for n in names for h in (f"{n}: mean |value|", "mean value"))]
     swarms = _swarms(cases[cases["method"] == first], names, "value of the column", "value of the map", means=found)
+    sized = {t: [_bar(z, found.row(t, z, "absolute")) for z in found.zones[:MOST_ROWS]] for t in names[:SWARMS]}
+    said = [f"{t}: most by {max(b, key=lambda v: np.nan_to_num(v.value)).name}" for t, b in sized.items()]
+    bars = {t: {"mean |value|": b} for t, b in sized.items()}
     return panel(
-        "How much each column of the tables counts", line, notes=notes, folds=swarms[1:],
-        table={"head": head, "rows": rows, "open": True}, picture=swarms[0]["picture"] if swarms else None,
+        "How much each column of the tables counts", line, notes=notes, folds=swarms,
+        table={"head": head, "rows": rows, "open": True},
+        picture=picture(level_dots(bars), f"Mean |value| of every column with intervals; {listed(said)}", colours=64),
     )  # fmt: skip
+
+
+def _bar(zone: str, row: dict[Any, Any]) -> Bar:
+    low, high = (float(row[k]) if row and is_number(row[k]) else None for k in ("low", "high"))
+    return Bar(zone, float(row.get("mean", np.nan)), low, high)
 
 
 def _square(table: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -151,7 +163,7 @@ def _by_zone(found: _Found) -> dict[str, Any]:
         mass, rich = (found.row(found.whole, zone, m) for m in ("mass", "enrichment"))
         share = {"text": number(mass["share"]) if mass else DASH, "small": ""}
         cells = [share, _cell(mass), _cell(rich), _cell(mass, "over_random")]
-        rows.append({"name": zone, "control": zone == OUTSIDE, "cells": cells})
+        rows.append({"name": zone, "control": False, "cells": cells})
     head = [f"zone ({found.whole})", "part of the picture", "mass", "enrichment", "mass minus random"]
     return {"head": head, "rows": rows}
 
@@ -160,7 +172,7 @@ def _by_finding(found: _Found) -> dict[str, Any]:
     rows = []
     for t in found.targets:
         cells = [_cell(found.row(t, z, "mass"), n=k == 0) for k, z in enumerate(found.zones)]
-        rows.append({"name": t, "control": t == EVERY, "cells": cells})
+        rows.append({"name": t, "control": False, "cells": cells})
     return {"head": ["finding", *found.zones], "rows": rows}
 
 
@@ -169,7 +181,7 @@ def _by_outcome(found: _Found, zone: str) -> dict[str, Any]:
     rows = []
     for t in found.targets:
         cells = [_cell(found.row(t, zone, "mass", o), n=True) for o in known]
-        rows.append({"name": t, "control": t == EVERY, "cells": cells})
+        rows.append({"name": t, "control": False, "cells": cells})
     return {"head": ["finding", *(f"{o}: {WORDS[o]}" for o in known)], "rows": rows}
 
 
@@ -211,7 +223,8 @@ def _swarms(
             all_of = {z: float(means.row(name, z, "absolute").get("mean", np.nan)) for z in rows}
             order = sorted(rows, key=lambda z: -np.nan_to_num(all_of[z]))[:MOST_ROWS]
             rows, sizes = {z: rows[z] for z in order}, {z: all_of[z] for z in order}
-        towards = f"{axis}: for (right of 0) or against {name}"
+        both = bool((own["signed_sum"] < 0).any())
+        towards = f"{axis}: for (right of 0) or against {name}" if both else f"{axis}, for {name}"
         figure = beeswarm(rows, axis_name=towards, colour_name=f"{colour}, by rank", means=sizes)
         said = f"A dot for each of {len(kept)} cases in {len(rows)} rows: {axis}, for {name}, coloured by the {colour}"
         less = f" The first {MOST_DOTS} of {int(counted[name])} are drawn." if int(counted[name]) > MOST_DOTS else ""

@@ -45,7 +45,7 @@ def map_pairs(maps: Mapping[str, Array], zones: Mapping[str, NDArray[np.bool_]] 
         found["zone_correlation"] = _correlation(flat @ parts.T) if enough else np.full((len(names),) * 2, np.nan)
         found["zone_overlap"] = _overlap(np.abs(flat) @ parts.T)
     return [
-        {"first": names[i], "second": names[j], "measure": m, "value": float(v[i, j])}
+        {"first": names[i], "second": names[j], "measure": m, "value": round(float(v[i, j]), 12)}
         for m, v in found.items() for i in range(len(names)) for j in range(i + 1, len(names))
     ]  # fmt: skip
 

@@ -143,9 +143,9 @@ def _of_features(a: Attribution, case: Case, context: Context) -> list[dict[str,
     """A row for each column of the tables of one map."""
     names, values, own = [], [], []
     for table in a.tables:
-        known = context.work.model.features.get(table, [])
         count = len(a.maps[table])
-        names += [known[i] if i < len(known) else f"{table}[{i}]" for i in range(count)]
+        known = context.work.model.features.get(table) or dict(case.meta.get("features") or {}).get(table) or []
+        names += [str(n) for n in known] if len(known) == count else [f"{table}[{i}]" for i in range(count)]
         values.append(a.maps[table].double())
         own.append(case.inputs[table].double())
     if not names:
