@@ -135,7 +135,8 @@ def test_the_stages_of_our_networks_begin_with_their_heads():
         "resnet18": "fc", "densenet121": "class_layers", "image_tabular": "head", "two_stream": "head",
         "fusion_transformer": "head", "meshnet": "conv9", "two_encoder_unet": "out", "unet": "network.out",
         "attention_unet": "network.model.2", "unet_3d": "model.2",
-        "swin_unetr": "network.out", "noisy": "body.6",
+        "swin_unetr": "network.out", "noisy": "body.6", "efficientnet_b0": "_fc", "fusion": "head",
+        "fusion_unet": "head",
     }  # fmt: skip
     assert set(heads) | {"resnet50", "resnet101"} == set(NETWORKS)
     for name, head in heads.items():

@@ -222,6 +222,8 @@ PICTURE = torch.rand(2, 1, 32, 32)
         ("resnet18", {"conv": 4, "standardise": "picture"}, {"x": PICTURE}, "network.fc.out"),
         ("image_tabular", {"features": 3}, {"x": PICTURE, "t": torch.rand(2, 3)}, "head"),
         ("fusion_transformer", {}, {"x": PICTURE, "t": torch.rand(2, 12)}, "head"),
+        ("fusion", {"fuse": "cross_attention"}, {"x": PICTURE, "t": torch.rand(2, 12)}, "head"),
+        ("densenet121", {"dropout": 0.5, "head": 4}, {"x": PICTURE}, "class_layers.out"),
         ("noisy", {}, {"x": PICTURE}, "body.6"),
     ],
 )

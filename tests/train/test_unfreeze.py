@@ -164,6 +164,9 @@ def test_the_stages_of_a_resnet_and_what_is_outside_of_all_parts():
         p.numel() for n, p in module.named_parameters() if n.split(".")[0] not in ("conv1", "bn1")
     )
 
+    dense = unfreezing({"every": 1}, build_network("densenet121"), epochs=4)
+    assert [n for _, (n,) in dense.phases] == ["class_layers", "features.norm5", "features.denseblock4", "features.transition3"]
+
     class Token(nn.Module):
         def __init__(self):
             super().__init__()

@@ -139,6 +139,17 @@ class Unfreezing:
         return {"phases": [[after, list(names)] for after, names in self.phases], "lr_factor": self.lr_factor}
 
 
+def _fine(network: nn.Module, parts: Sequence[str]) -> list[str]:
+    """The stages; a body that is the only one below the head, as a DenseNet's ``features``, is taken block by block."""
+    if len(parts) != 2:
+        return list(parts)
+    head, body = parts
+    part = network.get_submodule(body)
+    blocks = [f"{body}.{name}" for name, child in part.named_children() if child.state_dict()]
+    whole = len(blocks) < 2 or any(True for _ in part.parameters(recurse=False))
+    return [head, body] if whole else [head, *reversed(blocks)]
+
+
 def unfreezing(spec: Named, module: nn.Module, *, epochs: int, frozen: Sequence[str] = ()) -> Unfreezing:
     """A schedule for a network [howard2018ulmfit].
 
@@ -160,7 +171,7 @@ def unfreezing(spec: Named, module: nn.Module, *, epochs: int, frozen: Sequence[
     # What the network keeps outside of its parts, such as a token to start with, is trained with the last of them.
     loose = [name for name, _ in network.named_parameters() if not within(name, parts)]
     if asked.every is not None:
-        turns = [[part] for part in parts if not within(part, frozen)]
+        turns = [[part] for part in _fine(network, parts) if not within(part, frozen)]
         turns[-1:] = [[*turns[-1], *loose]] if turns else []
         phases = [(i * asked.every, names) for i, names in enumerate(turns) if i * asked.every < epochs]
     else:
