@@ -158,7 +158,7 @@ def _pearson(sums: Array) -> Array:
     size = np.sqrt(np.clip(n * xx - x * x, 0, None) * np.clip(n * yy - y * y, 0, None))
     scale = np.maximum(n * np.sqrt(np.clip(xx * yy, 0, None)), 1e-300)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(size > 1e-12 * scale, (n * xy - x * y) / size, np.nan).clip(-1, 1)
+        return np.where(size > 1e-12 * scale, (n * xy - x * y) / size, np.nan).clip(-1, 1).round(12)
 
 
 def _lift(sums: Array) -> Array:
