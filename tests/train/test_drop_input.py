@@ -13,6 +13,7 @@ from pellucid.errors import InputError, UsageError
 from pellucid.train.augment import as_augmentations
 from pellucid.train.augment_base import MISSING
 from pellucid.train.data import TRUTH, Batches, columns
+from pellucid.train.fit import fit
 from pellucid.train.losses import make_loss
 from pellucid.train.module import TrainingModule
 from pellucid.train.normalise import imagenet_statistics, statistics
@@ -35,6 +36,15 @@ def test_the_last_input_of_a_case_is_never_dropped() -> None:
     (batch,) = Batches(data, batch_size=40, seed=0, augment=drops)
     assert torch.equal(batch[MISSING + "tab"], ~lacks[batch[TRUTH]])
     assert torch.equal(batch[MISSING + "im"], lacks[batch[TRUTH]])
+
+
+def test_without_a_name_each_case_loses_one_of_all() -> None:
+    data = {"im": torch.randn(60, 1, 4, 4), "tab": torch.randn(60, 3), TRUTH: torch.arange(60)}
+    (batch,) = Batches(data, batch_size=60, seed=0, augment=as_augmentations([{"drop_input": {"p": 0.8}}]))
+    a, b = batch[MISSING + "im"], batch[MISSING + "tab"]
+    assert not (a & b).any()
+    assert 35 < int((a | b).sum()) < 58
+    assert 10 < int(a.sum()) < 40
 
 
 def test_the_name_has_to_be_an_input() -> None:
@@ -112,3 +122,27 @@ def test_statistics_leave_placeholders_out() -> None:
         assert torch.equal(sd, other["im"][1])
     with pytest.raises(InputError, match="input 'im' is missing in all 2 training cases, so there is nothing to learn"):
         statistics(some("im", "im"), ["im"])
+
+
+def test_what_does_not_go_with_cases_that_lack_an_input() -> None:
+    cases = [c.replace(truth=i % 2) for i, c in enumerate(some(*["", "im"] * 6))]
+    given = {"network": "fusion", "inputs": ["im", "tab"], "task": "classification", "classes": ["a", "b"], "epochs": 1}
+    sizes = {"inputs": [{"kind": "image", "in_channels": 1}, {"kind": "table", "features": 2}], "classes": 2}
+    shared = {"options": sizes, "progress": False, **given}
+    with pytest.raises(UsageError, match=r"smote on pixels makes cases between two others, and some of them lack im; use"):
+        fit(cases[:8], cases[8:], balance={"smote": {"on": "pixels", "neighbours": 1}}, **shared)
+    whole = [c.replace(truth=i % 2) for i, c in enumerate(some(*[""] * 12))]
+    with pytest.raises(UsageError, match="no stand-in for the input 'im', which is missing: neither a mean"):
+        fit(whole[:8], whole[8:], normalise="none", augment=[{"drop_input": {"p": 1.0}}], **shared)
+    masks = [
+        Case(id=str(i), inputs={"a": torch.rand(1, 8, 8), "b": torch.zeros(1, 8, 8)}, missing=("b",) if i else (),
+             truth=torch.ones(8, 8, dtype=torch.int64))
+        for i in range(4)
+    ]  # fmt: skip
+    learnt = {"network": "fusion_unet", "options": {"missing": "learnt", "channels": [4, 4]}, "inputs": ["a", "b"]}
+    with pytest.raises(UsageError, match="missing: learnt is a picture of the whole input, and this network sees patches"):
+        fit(masks[:2], masks[2:], task="segmentation", classes=["x"], epochs=1, patch=[4, 4], windows={"roi": (4, 4)},
+            progress=False, **learnt)  # fmt: skip
+    learnt["options"]["missing"] = "mean"
+    fit(masks[:2], masks[2:], task="segmentation", classes=["x"], epochs=1, patch=[4, 4], windows={"roi": (4, 4)},
+        progress=False, **learnt)  # fmt: skip

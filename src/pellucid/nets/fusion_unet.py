@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,7 @@ class FusionUNet(nn.Module):
                 f"{', '.join(map(str, sorted(grids)))}; resample them to one"
             )
         given = [torch.cat(pictures, dim=1)] if self.fuse == "early" else list(pictures)
-        pyramids = [run.pyramid(x) for run, x in zip(self.encoders, given)]
+        pyramids = [cast("Encoder", run).pyramid(x) for run, x in zip(self.encoders, given)]
         if self.fuse == "cross_attention":
             for pyramid, crossed in zip(pyramids, self._crossed([p[-1] for p in pyramids])):
                 pyramid[-1] = crossed

@@ -91,7 +91,8 @@ def _answers(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: int) 
     truth = torch.stack([torch.as_tensor(by_id[i].truth) for i in ids])
     groups = [str(by_id[i].group) for i in ids]
     # The outputs are there already: a model that hands on what it is given has its activation, classes and answers.
-    p = Predictor(nn.Identity(), inputs=m.inputs[:1], task=m.task, classes=m.classes, activation=m.activation)
+    names = m.inputs[:1] or ["output"]
+    p = Predictor(nn.Identity(), inputs=names, task=m.task, classes=m.classes, activation=m.activation)
     if m.task != "classification" or p.activation == "identity":
         return _Said(p, truth, output, groups)
     return _Said(p, truth, output, groups, *choose_answers(

@@ -49,7 +49,8 @@ class TrainedArm:
     def predictor(self) -> Predictor:
         """What the outputs are of: it hands on what it is given."""
         m = self.work.model
-        return Predictor(nn.Identity(), inputs=m.inputs[:1], task=m.task, classes=m.classes, activation=m.activation)
+        names = m.inputs[:1] or ["output"]
+        return Predictor(nn.Identity(), inputs=names, task=m.task, classes=m.classes, activation=m.activation)
 
     @cached_property
     def values(self) -> dict[tuple[int, str], float]:

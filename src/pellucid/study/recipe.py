@@ -66,7 +66,7 @@ class Model(Part):
     load: str | None = Field(default=None, description="a saved model folder, or module:Name / file.py:Name")
     weights: str | None = Field(default=None, description="a file, or 'imagenet' for a training to start from")
     normalise: Normalise = Field(default="data", description="whose mean and sd the inputs are given")
-    inputs: list[str]
+    inputs: list[str] = Field(default_factory=list, description="all inputs of the cases, in their order, if left out")
     task: Task
     classes: list[str] = Field(default_factory=list)
     activation: Activation | None = None

@@ -123,8 +123,10 @@ class Run:
         return [t["name"] for t in self.info["recipe"]["tasks"]]
 
     def recipe(self, task: str) -> dict[str, Any]:
-        """What was asked for a task, as plain values."""
-        return next(t for t in self.info["recipe"]["tasks"] if t["name"] == task)
+        """What was asked for a task, as plain values; the model with what was taken from the cases."""
+        asked = next(t for t in self.info["recipe"]["tasks"] if t["name"] == task)
+        taken = self.info.get("models", {}).get(task, {})
+        return {**asked, "model": {**asked["model"], **taken}} if taken else asked
 
     # -- tables ----------------------------------------------------------------------------------------------
 

@@ -156,8 +156,8 @@ class DropInput:
     for it, so that it also learns to do without. The last input that a case has is never taken.
 
     Attributes:
-        name: of the input, a picture or a table.
-        p: probability.
+        name: of the input, a picture or a table; without a name one of all, drawn anew for each case.
+        p: probability that a case loses one.
     """
 
     name: str = ""
@@ -170,13 +170,19 @@ class DropInput:
     ) -> tuple[Batch, Tensor | None]:
         """Note some of the cases among those that lack the input."""
         names = [k for k in images if not k.startswith(MISSING)]
-        if self.name not in names:
+        if self.name and self.name not in names:
             raise UsageError(f"augment 'drop_input': no input {self.name!r}; {nearest(self.name, names)}")
-        none = torch.zeros(len(images[self.name]), dtype=torch.bool)
-        lacks = {k: images.get(MISSING + k, none) for k in names}
-        last = torch.stack([v for k, v in lacks.items() if k != self.name] or [~none]).all(0)
-        dropped = (torch.rand(len(none), generator=generator) < self.p) & ~last
-        return images | {MISSING + self.name: lacks[self.name] | dropped}, mask
+        n = len(images[names[0]])
+        lacks = {k: images.get(MISSING + k, torch.zeros(n, dtype=torch.bool)) for k in names}
+        hit = torch.rand(n, generator=generator) < self.p
+        which = torch.randint(len(names), (n,), generator=generator) if not self.name else None
+        found = dict(images)
+        for k in [self.name] if self.name else names:
+            others = [v for other, v in lacks.items() if other != k]
+            last = torch.stack(others).all(0) if others else torch.ones(n, dtype=torch.bool)
+            mine = hit & ~last & (which == names.index(k) if which is not None else hit)
+            found[MISSING + k] = lacks[k] | mine
+        return found, mask
 
 
 AUGMENTATIONS: dict[str, type] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.errors import UsageError
+from pellucid.train.augment_base import MISSING
+from pellucid.train.balance import Smote
 from pellucid.train.data import TRUTH, Batches
 from pellucid.train.module import TrainingModule
 from pellucid.train.plan import Plan
@@ -53,6 +55,26 @@ def check_patch(patch: Sequence[int] | None, patches: int, *, task: str, balance
         raise UsageError(f"patch is for a segmentation, this model does {task}: its truth is that of the whole picture")
     if balance is not None:
         raise UsageError("balance is for classification; patches are balanced by themselves: see train.patch")
+
+
+def check_missing(module: nn.Module, data: Mapping[str, Any], *, smote: Smote | None, in_parts: bool) -> None:
+    """Refuse what does not go with cases that lack an input.
+
+    Raises:
+        UsageError: a picture that is learnt whole, where the network sees patches or windows; synthetic cases between
+            inputs of which some are not there.
+    """
+    if in_parts and getattr(module, "stand_ins", None) is not None:
+        raise UsageError(
+            "missing: learnt is a picture of the whole input, and this network sees patches or windows of it; use "
+            "missing: mean"
+        )
+    lacked = [k.removeprefix(MISSING) for k in data if k.startswith(MISSING)]
+    if lacked and smote is not None and smote.on == "pixels":
+        raise UsageError(
+            f"balance: smote on pixels makes cases between two others, and some of them lack {', '.join(lacked)}; use "
+            "smote: {on: embeddings}"
+        )
 
 
 def check_output(training: TrainingModule, batches: Batches) -> None:

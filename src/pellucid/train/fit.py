@@ -27,7 +27,7 @@ from pellucid.train.augment_base import MISSING
 from pellucid.train.balance import Named as NamedBalance
 from pellucid.train.balance import as_balance
 from pellucid.train.calibration import Calibration
-from pellucid.train.checks import check_final, check_output, check_patch
+from pellucid.train.checks import check_final, check_missing, check_output, check_patch
 from pellucid.train.data import TRUTH, Batches, columns
 from pellucid.train.devices import launch, training_device
 from pellucid.train.embeddings import Embedded, entry_of
@@ -270,6 +270,7 @@ def fit(
         val = columns(cases_val, predictor, axes=len(windows.roi) if windows else None) if cases_val else None
         if val is not None:
             _check_sizes(train, val)
+        check_missing(module, train, smote=chosen.smote, in_parts=patch is not None or windows is not None)
         rare = drawn = smote_of = None
         names = predictor.classes
         if chosen.name == "oversample":

@@ -86,6 +86,8 @@ class TrainingModule(nn.Module):
                 return x
             # Several devices wait for every parameter's gradient, also where no case lacks the input.
             lacks = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        if made is None:
+            self.predictor.stand_in(self.predictor.inputs[place], x[0])  # refuses where there is no mean
         made = torch.zeros_like(x) if made is None else made.to(x)
         return torch.where(lacks.reshape(-1, *[1] * (x.ndim - 1)), made, x)
 

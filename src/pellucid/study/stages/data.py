@@ -17,6 +17,7 @@ from pellucid.data.zones import with_zones
 from pellucid.errors import InputError, UsageError
 from pellucid.study.analysis import as_analysis
 from pellucid.study.context import LOG, Context
+from pellucid.study.inputs import resolved
 from pellucid.study.recipe import Data
 
 
@@ -25,7 +26,16 @@ def run(context: Context) -> None:
     context.split = None
     rows = [_row(case, part) for part, cases in all_parts(context).items() for case in cases]
     context.run.put_table("data", context.task, pd.DataFrame(rows))
+    _keep_model(context)
     _say_cleaning(context)
+
+
+def _keep_model(context: Context) -> None:
+    """Write down what the recipe leaves to the cases, if it does."""
+    taken = context.work.model.model_dump(mode="json", include={"inputs", "features", "options"})
+    asked = next(w for w in context.recipe.tasks if w.name == context.task).model
+    if taken != asked.model_dump(mode="json", include=set(taken)):
+        context.run.update(models={**context.run.info.get("models", {}), context.task: taken})
 
 
 def all_parts(context: Context) -> dict[str, list[Case]]:
@@ -45,6 +55,7 @@ def load_cases(context: Context) -> None:
     cases = [c for c in cases if c.group not in held_out]
     if not cases:
         raise InputError(f"task {work.name}: every patient of the data set is in a further source; none is left")
+    context.work = work = work.model_copy(update={"model": resolved(work.model, cases)})
     path = context.run.folder / "splits" / f"{work.name}.json"
     if path.is_file() and context.resume:
         context.split = Split.load(path, cases)

@@ -17,6 +17,7 @@ from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.nets import build_network, load_module, load_weights, save_predictor
 from pellucid.nets.pretrained import IMAGENET
 from pellucid.study.context import LOG, Context
+from pellucid.study.inputs import resolved
 from pellucid.study.stages.answers import calibration_tables, fit_row, put_thresholds, said, truth_and_output
 from pellucid.study.stages.measures import classifier_tables, strata_of
 from pellucid.train import Trained, fit, performance
@@ -67,6 +68,8 @@ def run(context: Context) -> None:
 
 def given_model(context: Context) -> Predictor:
     """The model that the recipe names, with weights from a file if it names one."""
+    if not context.work.model.inputs:
+        context.part("test")  # they are taken from the cases
     m = context.work.model
     module: nn.Module | Predictor
     if m.load is not None:
@@ -153,12 +156,12 @@ def _train(context: Context) -> Trained:
 
 def keep_trained(context: Context, trained: Trained, train: Sequence[Case], val: Sequence[Case]) -> None:
     """Write the model and its learning curve; train the one of shuffled labels as well, where the recipe wants it."""
-    _save(context, trained, context.model_folder)
+    save_trained(context, trained, context.model_folder)
     context.run.put_table("history", context.task, trained.history.assign(metric=trained.metric))
     if context.work.evaluate.shuffled_labels:
         seed = context.recipe.seed
         other = fit_shown(context, shuffled(train, seed), shuffled(val, seed + 1), "train-shuffled")
-        _save(context, other, context.shuffled_folder, labels="shuffled")
+        save_trained(context, other, context.shuffled_folder, labels="shuffled")
 
 
 def parts_of(context: Context) -> tuple[Sequence[Case], Sequence[Case]]:
@@ -195,7 +198,7 @@ def fit_task(
     """The training that the task asks for, with its state in ``out``; ``progress`` is told each epoch's record."""
     work, t = context.work, context.work.train
     assert t is not None
-    m = work.model
+    m = resolved(work.model, train)
     if m.network is None:
         raise UsageError(f"task {work.name}: training needs 'network', one of ours; a loaded model is not trained")
     return fit(
@@ -219,7 +222,8 @@ def _start(context: Context) -> str | Path | None:
     return given if given in (None, IMAGENET) else context.path(given)
 
 
-def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None:
+def save_trained(context: Context, trained: Trained, folder: Path, **info: Any) -> None:
+    """Write a trained model with how it was trained."""
     m = context.work.model
     assert m.network is not None
     info |= {"best_epoch": trained.best_epoch, "stopped_early": trained.stopped_early, "settings": trained.settings}
@@ -228,6 +232,6 @@ def _save(context: Context, trained: Trained, folder: Path, **info: Any) -> None
     if trained.calibration is not None:
         info["calibration"] = trained.calibration.plain()
     try:
-        save_predictor(trained.predictor, folder, network=m.network, options=m.options, info=info)
+        save_predictor(trained.predictor, folder, network=m.network, options=trained.settings["options"], info=info)
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error.strerror}") from error
