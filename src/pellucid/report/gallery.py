@@ -16,6 +16,7 @@ from pellucid.report.charts import table_bars
 from pellucid.report.figures import Stage, explained_voxel, heat_of, input_tile, map_tile
 from pellucid.report.judge import is_control
 from pellucid.report.numbers import number
+from pellucid.report.several import finding_strip, most_findings, several_of
 from pellucid.report.shade import scale_for, unit_of, warnings_of
 from pellucid.report.style import data_uri
 from pellucid.study.store import Run
@@ -33,7 +34,10 @@ def gallery(run: Run, task: str, order: Sequence[str]) -> list[dict[str, Any]]:
     asked = run.recipe(task)["explain"] or {"targets": ()}  # maps of an aggregation are there without it
     methods, targets = max(1, len(order)), max(1, min(2, len(asked["targets"])))
     most = min(MOST, max(LEAST, TILES // (len(run.tasks) * methods * targets)))
-    return [_case(run, task, i, order) for i in pick(run, task, ids, most)]
+    outcomes = several_of(run, task)
+    first = most_findings(outcomes, ids, most // 2) if len(outcomes) else []
+    rest = [i for i in pick(run, task, ids, most) if i not in first]
+    return [_case(run, task, i, order, outcomes) for i in [*first, *rest][:most]]
 
 
 def pick(run: Run, task: str, ids: Sequence[str], most: int) -> list[str]:
@@ -149,7 +153,7 @@ def _right(truth: Any, predicted: Any) -> str:
     return "" if truth is None else ": right" if int(truth) == int(predicted) else ": wrong"
 
 
-def _case(run: Run, task: str, case_id: str, order: Sequence[str]) -> dict[str, Any]:
+def _case(run: Run, task: str, case_id: str, order: Sequence[str], outcomes: pd.DataFrame) -> dict[str, Any]:
     recipe, case, predicted = run.recipe(task), run.case(task, case_id), run.prediction(task, case_id)
     maps = sorted(
         # Masked maps stand beside what they were made from, in a gallery of their own.
@@ -157,11 +161,17 @@ def _case(run: Run, task: str, case_id: str, order: Sequence[str]) -> dict[str, 
         key=lambda a: order.index(a.method) if a.method in order else len(order),
     )
     targets: list[dict[str, Any]] = []
+    rows = outcomes[outcomes["case"] == case_id] if len(outcomes) else outcomes
+    strip = finding_strip(run, case, maps, order, rows) if len(rows) and case.images else None
     labels = list(dict.fromkeys(str(a.target["label"]) for a in maps))
-    for label in labels[:2]:
+    shown = labels[: 1 if strip else 2]  # all findings are side by side above: of one alone all methods
+    for label in shown:
         mine = [a for a in maps if str(a.target["label"]) == label]
         targets.append(_target(run, recipe, case, predicted, mine, label))
-    return {"id": case_id, "caption": caption(run, task, case, predicted), "targets": targets, "left_out": labels[2:]}
+    return {
+        "id": case_id, "caption": caption(run, task, case, predicted), "targets": targets, "findings": strip,
+        "left_out": [] if strip else labels[2:],
+    }  # fmt: skip
 
 
 def _target(
