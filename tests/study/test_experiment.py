@@ -313,7 +313,7 @@ def test_a_fold_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypatch: 
     made = Run(tmp_path / "run")
     assert made.table("experiment_summary").query("level == 'slow'")["folds"].tolist() == [2, 2, 2]
     assert made.table("experiment_tests")["folds"].tolist() == [2, 2, 2]
-    assert "Fewer folds than asked for: slow 2 of 3." in found(made)["factors"]["rate"]["sentences"]
+    assert "Fewer folds than there are: slow 2 of 3 (1 of 3 folds are not done)." in found(made)["factors"]["rate"]["sentences"]
     assert len(failed_items(made)) == 1
     mended.append(True)
     told = CliRunner().invoke(app, [*command, "--json"])
@@ -329,6 +329,22 @@ def test_a_fold_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypatch: 
     assert CliRunner().invoke(app, [*command, "--show"]).exit_code == 2
     monkeypatch.setattr(crossval_fold, "fit_task", lambda *a, **k: (_ for _ in ()).throw(ModelError("no memory")))
     assert CliRunner().invoke(app, command).exit_code == 3
+
+
+def test_what_one_level_cannot_do_fails_that_level_alone(tmp_path: Path) -> None:
+    factors = {
+        "frozen": {"none": {"train.freeze": None}, "stem": {"train.freeze": ["stem"]}},
+        "method": {"saliency": {"explain.methods": ["saliency"]}, "cam": {"explain.methods": ["cam"]}},
+    }
+    made = run(tmp_path / "run", {"factors": factors, "folds": 2}, **EXPLAINED)
+    said = dict(failed_items(made))
+    assert len(said) == 4
+    assert any("frozen stem, fold 2: freeze: the network has no module 'stem'" in e for e in said.values())
+    assert any("method cam, fold 1: cam needs global average pooling" in e for e in said.values())
+    folds = made.table("experiment_summary").drop_duplicates(["factor", "level"]).set_index("level")["folds"]
+    assert folds.to_dict() == {"none": 2, "stem": 0, "saliency": 2, "cam": 0, "random": 2, "edge": 2}
+    assert "Fewer folds than there are: stem 0 of 2 (2 of 2 folds are not done)." in found(made)["factors"]["frozen"]["sentences"]
+    assert "stem" in build_report(made.folder).read_text()
 
 
 def test_ctrl_c_is_status_130_and_leaves_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,8 @@ ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 HOW = (
     "Mean ± sd over the folds, and the 95 % interval of the mean by Student’s t with the variance of Nadeau and "
     "Bengio, which takes into account that training sets overlap; it can reach beyond the range of the metric. "
-    "“Pooled” is the metric of all folds’ predictions together, with a 95 % bootstrap interval over patients. The validation cases of "
-    "a fold chose its epoch and its thresholds, so that every level is a little flattered."
+    "“Pooled” is the metric of all folds’ predictions together, with a 95 % bootstrap interval over patients. The "
+    "validation cases of a fold chose its epoch and its thresholds, so that every level is a little flattered."
 )
 OF_METHODS = (
     "Methods are compared on the models of the recipe as it stands, one of each fold, by maps of cases that the model "
@@ -113,15 +113,27 @@ def _card(run: Run, found: dict[str, Any], factor: str, about: dict[str, Any]) -
     )
     notes = [
         f"Small dots: folds; large: their mean with its 95 % interval; dotted line: {about['baseline']}, which the "
-        "others are tested against. Orange square: told apart from it (corrected t-test, Holm, 5 %).",
+        "others are tested against. Orange square: told apart from it (corrected t-test, Holm, 5 %). An "
+        "arrow: the interval goes on.",
         OF_METHODS if methods else HOW,
     ]
     more = [(f"Tests by {_named(m)}", _tests(tests[tests["metric"] == m], found)) for m in tests["metric"].unique()]
     return panel(
-        factor.replace("_", " ")[:1].upper() + factor.replace("_", " ")[1:], "", points=about["sentences"], notes=notes,
+        factor[:1].upper() + factor[1:].replace("_", " "), _explained(about), points=about["sentences"], notes=notes,
         picture=None if figure is None else picture(figure, words), table=_table(summary, methods) | {"open": True},
         more=more,
     )  # fmt: skip
+
+
+def _explained(about: dict[str, Any]) -> str:
+    """Which cases were explained, of methods."""
+    told = about.get("explained")
+    if told is None:
+        return ""
+    sizes = [n for n in told["cases"] if n is not None]
+    least, most = min(sizes, default=0), max(sizes, default=0)
+    each = f"{least} to {most} cases" if least < most else count(most, "case")
+    return f"Explained in each fold: {each} of {told['of']}."
 
 
 def _figure(run: Run, factor: str) -> Figure | None:

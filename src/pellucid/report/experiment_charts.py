@@ -42,25 +42,32 @@ class Dots:
 def fold_dots(panels: dict[str, list[Dots]]) -> Figure:
     """A panel for each metric, a row for each level: small dots are folds, the large one their mean with its interval.
 
-    The dotted line is the mean of the baseline. A filled square in place of a dot is a level that the test tells from
-    the baseline; controls are grey.
+    The axis is made for the folds: an interval that is much wider goes on beyond it, which an arrow says. The dotted
+    line is the mean of the baseline. A square in place of a dot is a level that the test tells from the baseline;
+    controls are grey.
     """
     first = next(iter(panels.values()))
     names = [d.name for d in first]
-    margin, tall = 0.25 + width_of(names), ROW * len(names)
+    margin, tall = 0.32 + width_of(names), ROW * len(names)
     width, height = margin + (EACH + GAP) * len(panels), tall + 0.62
     with house_style():
         figure = canvas(width, height, layout="none")
         for k, (title, levels) in enumerate(panels.items()):
             left = margin + k * (EACH + GAP)
             axis = figure.add_axes((left / width, 0.34 / height, EACH / width, tall / height))
+            low, high = _limits(levels)
+            axis.set_xlim(low, high)
             for y, d in enumerate(levels):
                 colour = QUIET if d.control else SERIES[1] if d.differs else SERIES[0]
                 known = [v for v in d.folds if math.isfinite(v)]
                 axis.plot(known, [y + 0.2] * len(known), "o", color=colour, markersize=2.6, alpha=0.55,
                           markeredgewidth=0)  # fmt: skip
                 if math.isfinite(d.low) and math.isfinite(d.high):
-                    axis.plot([d.low, d.high], [y - 0.08] * 2, color=colour, linewidth=1.3)
+                    ends = max(d.low, low), min(d.high, high)
+                    axis.plot(ends, [y - 0.08] * 2, color=colour, linewidth=1.3)
+                    for end, beyond, mark in ((ends[0], d.low < low, "<"), (ends[1], d.high > high, ">")):
+                        if beyond:
+                            axis.plot(end, y - 0.08, mark, color=colour, markersize=4, clip_on=False)
                 if math.isfinite(d.mean):
                     axis.plot(d.mean, y - 0.08, "s" if d.differs else "o", color=colour, markersize=5)
                 if d.baseline and math.isfinite(d.mean):
@@ -72,8 +79,21 @@ def fold_dots(panels: dict[str, list[Dots]]) -> Figure:
             for edge in range(1, len(names)):
                 axis.axhline(edge - 0.5, color=GRID, linewidth=0.5, zorder=0)
             axis.set_title(title, parse_math=False)
-            axis.tick_params(axis="y", length=0)
+            axis.tick_params(axis="y", length=0, pad=7)
             axis.locator_params(axis="x", nbins=5)
             axis.grid(axis="x", color=GRID, linewidth=0.6)
             axis.set_axisbelow(True)
         return figure
+
+
+def _limits(levels: Sequence[Dots]) -> tuple[float, float]:
+    """Room for all folds, and as much again for the intervals, if they need it."""
+    known = [v for d in levels for v in (*d.folds, d.mean) if math.isfinite(v)]
+    if not known:
+        return 0.0, 1.0
+    low, high = min(known), max(known)
+    most = max(high - low, 0.02 * max(abs(low), abs(high), 1e-6))
+    ends = [v for d in levels for v in (d.low, d.high) if math.isfinite(v)]
+    left, right = min([low, *ends]), max([high, *ends])
+    small = 0.08 * most
+    return max(left, low - 0.5 * most) - small, min(right, high + 0.5 * most) + small

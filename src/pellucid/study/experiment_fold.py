@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 from pellucid.api import evidence_of, explain_iter
 from pellucid.core.case import Case
 from pellucid.data import Folds, Split, folds
-from pellucid.errors import UsageError
+from pellucid.errors import ModelError, UsageError
 from pellucid.evaluate.run import as_metric, score_table
 from pellucid.explain.make import as_explainer
 from pellucid.nets import load_predictor
@@ -78,6 +79,18 @@ def load_folds(context: Context) -> Folds:
     return Folds.load(folds_file(context), development(context), test=context.part("test"))
 
 
+@contextmanager
+def _on_its_own() -> Iterator[None]:
+    """What one level cannot do (freeze a part that its network lacks, explain this network) fails that level alone.
+
+    A runner would end everything at a UsageError, since elsewhere it is about the whole work.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise ModelError(str(error)) from error
+
+
 class ArmWork(TaskWork):
     """Trains arms on folds."""
 
@@ -87,7 +100,8 @@ class ArmWork(TaskWork):
         dealt, matrix = load_folds(context), matrix_of_recipe(context.recipe)
 
         def do(arm: Arm, tell: Tell) -> Fold:
-            return train_arm(context, matrix, dealt, arm, tell)
+            with _on_its_own():
+                return train_arm(context, matrix, dealt, arm, tell)
 
         return do
 
@@ -127,7 +141,8 @@ class MethodWork(TaskWork):
 
         def do(content: tuple[Any, int], tell: Tell) -> Judged:
             method, number = content
-            return judge(context, matrix.base, dealt, method, number, tell)
+            with _on_its_own():
+                return judge(context, matrix.base, dealt, method, number, tell)
 
         return do
 

@@ -87,6 +87,7 @@ def content(
         "factors": {
             f.name: {
                 "kind": "methods" if f.task is None else "training", "baseline": f.baseline, "decides": f.metrics[0],
+                **({} if f.task is not None else {"explained": _cases(context, matrix, kept, f.name, len(dealt))}),
                 "levels": {
                     name: {
                         "settings": given[f.name].get(name, {}),
@@ -115,6 +116,19 @@ def content(
             {"item": item, "error": error} for _, stage, item, error in failures(context.run) if stage == STAGE
         ],
     }  # fmt: skip
+
+
+def _cases(context: Context, matrix: Matrix, kept: Kept, factor: str, k: int) -> dict[str, Any]:
+    """How many cases the first method that is there explained in each fold, and of which."""
+    asked = context.explain.cases
+    further = asked in context.work.also
+    of = f"the source {asked!r}, on which no model was trained" if further else "its validation cases"
+    keys = [method_key(matrix.base, level.method) for level in method_levels(matrix) if level.factor == factor]
+    found = []
+    for n in range(1, k + 1):
+        there = next((key for key in keys if kept.has_method(key, n)), None)
+        found.append(None if there is None else kept.method(there, n).cases)
+    return {"of": of, "cases": found}
 
 
 def _fold(fold: Fold, metrics: list[str]) -> dict[str, Any]:

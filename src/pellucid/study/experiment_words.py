@@ -43,8 +43,8 @@ def sentences(factor: str, summary: pd.DataFrame, tests: pd.DataFrame, metric: s
     found += _over_patients(tested, name)
     missing = own[own["folds"] < own["of"]]
     if len(missing):
-        these = ", ".join(f"{r['level']} {r['folds']} of {r['of']}" for r in missing.to_dict("records"))
-        found.append(f"Fewer folds than asked for: {these}.")
+        these = ", ".join(f"{r['level']} {r['folds']} of {r['of']} ({r['reason']})" for r in missing.to_dict("records"))
+        found.append(f"Fewer folds than there are: {these}.")
     return found
 
 
@@ -79,7 +79,7 @@ def _detectable(known: pd.DataFrame, name: str) -> str:
     half = ((known["high"] - known["low"]) / 2).median()
     if not math.isfinite(half):
         return "the folds are few"
-    return f"the 95 % interval of a difference in {name} reaches ± {half:.3f} here, in the median"
+    return f"the 95 % interval of a difference in {name} is ± {half:.3f} here, in the median of the comparisons"
 
 
 def _one_baseline(tested: pd.DataFrame) -> bool:
