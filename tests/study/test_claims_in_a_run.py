@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pages
 from pellucid.evaluate.cohort.claims import COLUMNS, MAPS
+from pellucid.report.claim_words import WORDS
+from pellucid.report.claims import CARDS, claim_panels
+from pellucid.report.html import render
+from pellucid.report.numbers import interval, number
 from pellucid.study.recipe import Recipe
 from pellucid.study.run import run_recipe
 from pellucid.study.store import Run
+from report import run_folder
 
 RECIPE = {
     "name": "claims",
@@ -58,3 +64,31 @@ def test_every_claim_has_a_verdict_of_the_stored_maps(run: Run) -> None:
     better = claims[(claims["measure"] == "hit") & (claims["method"] == "saliency") & (claims["cases"] == "all")]
     assert better["value"].to_numpy() == pytest.approx(every.mean())
     assert np.isfinite(maps["confidence"]).any()
+
+
+def test_the_page_has_a_card_for_each_claim_with_the_tables_numbers(run: Run) -> None:
+    cards = claim_panels(run, "one")
+    assert [c["title"] for c in cards] == [c.title for c in CARDS.values()]
+    boxes, _, _, apart = cards
+    assert apart["line"].startswith("– not testable: no picture in which two findings")
+    row = run.table("claims", "one").query("measure == 'iou' and method == 'saliency' and cases == 'all'").iloc[0]
+    said = f"saliency {number(row['value'])} {interval(row['low'], row['high'])} against {number(row['against'])}"
+    assert any(said in p for p in boxes["points"])
+    assert "overlap at equal size, all explained: saliency" in boxes["picture"]["alt"]
+    verdicts = {c["text"] for r in boxes["table"]["rows"] for c in r["cells"][-1:]}
+    assert verdicts <= set(WORDS.values())
+
+
+def test_the_words_follow_the_verdicts_and_a_control_that_passes_is_told(run: Run, tmp_path) -> None:
+    table = run.table("claims", "one")
+    kept = run_folder.build(tmp_path / "run", "classification", bare=True)
+    own = table[(table["claim"] == "boxes") & (table["measure"] == "hit") & (table["cases"] == "all")]
+    several = pd.concat([own.assign(finding=f) for f in ("all", "Mass", "Nodule")])
+    several["verdict"] = np.where(several["method"] == "random", "holds", "does not hold")
+    kept.put_table("claims", "classification", several)
+    (card,) = claim_panels(kept, "classification")
+    assert card["line"] == "Of 3 statements about 1 method: ✕ does not hold: 3."
+    assert any(p.startswith("At least 87 % (maximum in the box): ✕ does not hold for saliency.") for p in card["points"])
+    assert any(p.startswith("The control random passes as well: better than a map that knows nothing") for p in card["points"])
+    assert [name for name, _ in card["more"]] == ["Mass", "Nodule"]
+    assert CARDS["boxes"].title in render(kept)

@@ -17,6 +17,7 @@ from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
 from pellucid.report.bias import bias_panels
 from pellucid.report.cleaning import cleaning_panel
+from pellucid.report.claims import claim_panels
 from pellucid.report.compared import by_question
 from pellucid.report.confusion import confusion_panels
 from pellucid.report.crossval import crossval_panel
@@ -138,6 +139,7 @@ def _task(run: Run, task: str) -> dict[str, Any]:
         "training": training_notes(run, task),
         "scatter": scatter_panel(run, task),
         "aggregated": aggregated_panels(run, task, {j.method: j.word for j in judged}),
+        "claims": claim_panels(run, task),
         "outliers": outlier_panels(run, task, {c["id"]: f"{anchor}-case-{k}" for k, c in enumerate(shown, 1)}),
         "zones": [*zone_panels(run, task, order), *shared_panels(run, task, order)],
         "gallery": shown,
