@@ -75,15 +75,14 @@ def _class_levels(values: pd.Series, y: Array, patients: NDArray[np.int64], seed
     x, y, who = values[rows].astype(str).to_numpy(), y[rows], patients[rows]
     hot = (x[:, None] == np.array(levels)).astype(float)
     sums = np.concatenate([hot * y[:, None], hot * (1 - y)[:, None]], axis=1)
-    of, value = _cramer(sums.sum(0, keepdims=True)), float
-    v = value(of[0])
-    low, high = (value(e) for e in patient_interval(sums, who, _cramer, seed=seed))
     shares = lambda s: s / np.maximum(s.sum(1, keepdims=True), 1)  # noqa: E731
     k = len(levels)
-    apart = lambda s: shares(s[:, :k]) - shares(s[:, k:])  # noqa: E731
-    difference = apart(sums.sum(0, keepdims=True))[0]
+    # Strength and differences from the same draws.
+    both = lambda s: np.concatenate([_cramer(s)[:, None], shares(s[:, :k]) - shares(s[:, k:])], 1)  # noqa: E731
+    v, *apart = both(sums.sum(0, keepdims=True))[0]
+    difference = np.array(apart)
     place = int(np.abs(difference).argmax())
-    ends = patient_interval(sums, who, apart, seed=seed)
+    low, high = patient_interval(sums, who, both, seed=seed)
     alone = one_each(who, np.ones(len(who), bool), seed)
     table = np.stack([hot[alone][y[alone] == u].sum(0) for u in (1, 0)])
     table = table[:, table.sum(0) > 0]
@@ -98,10 +97,10 @@ def _class_levels(values: pd.Series, y: Array, patients: NDArray[np.int64], seed
         note = "fewer than 5 cases expected in a cell" if (found.expected_freq < 5).any() else ""
     have, lack = shares(sums[:, :k].sum(0, keepdims=True))[0], shares(sums[:, k:].sum(0, keepdims=True))[0]
     return {
-        "measure": "cramer_v", "value": v, "low": low, "high": high, "p": p, "n": len(x),
+        "measure": "cramer_v", "value": float(v), "low": float(low[0]), "high": float(high[0]), "p": p, "n": len(x),
         "patients": len(np.unique(who)), "level": levels[place], "with": float(have[place]),
         "without": float(lack[place]), "difference": float(difference[place]),
-        "difference_low": float(ends[0][place]), "difference_high": float(ends[1][place]), "note": note,
+        "difference_low": float(low[1 + place]), "difference_high": float(high[1 + place]), "note": note,
     }  # fmt: skip
 
 
@@ -120,15 +119,14 @@ def _class_number(values: pd.Series, y: Array, patients: NDArray[np.int64], seed
     x, y, who = _both(values, y, patients)
     sums = _moments(x, y)
     value = float(_pearson(sums.sum(0, keepdims=True))[0])
-    low, high = (float(e) for e in patient_interval(sums, who, _pearson, seed=seed))
-    ends = patient_interval(sums, who, _apart, seed=seed)
+    low, high = patient_interval(sums, who, lambda s: np.stack([_pearson(s), _apart(s)], 1), seed=seed)
     alone = one_each(who, np.ones(len(who), bool), seed)
     p = _p(pearsonr, x[alone], y[alone])
     have, lack = (float(x[y == u].mean()) for u in (1, 0))
     return {
-        "measure": "point_biserial", "value": value, "low": low, "high": high, "p": p, "n": len(x),
+        "measure": "point_biserial", "value": value, "low": float(low[0]), "high": float(high[0]), "p": p, "n": len(x),
         "patients": len(np.unique(who)), "level": "", "with": have, "without": lack, "difference": have - lack,
-        "difference_low": float(ends[0]), "difference_high": float(ends[1]), "note": "",
+        "difference_low": float(low[1]), "difference_high": float(high[1]), "note": "",
     }  # fmt: skip
 
 

@@ -40,7 +40,10 @@ def patient_interval(
     rng, drawn, left = np.random.default_rng(seed), [], n_boot
     while left > 0:
         now = max(1, min(left, AT_ONCE // count))
-        drawn.append(of(rng.multinomial(count, np.full(count, 1 / count), size=now) @ by_patient))
+        # Counted, not drawn from a multinomial: ten times as fast with tens of thousands of patients.
+        places = rng.integers(0, count, (now, count)) + count * np.arange(now)[:, None]
+        weights = np.bincount(places.ravel(), minlength=now * count).reshape(now, count).astype(float)
+        drawn.append(of(weights @ by_patient))
         left -= now
     values = np.concatenate(drawn)
     usable = np.isfinite(values).mean(0) >= 0.5

@@ -76,9 +76,9 @@ def _classes(cohort: Cohort, counts: pd.DataFrame) -> Iterator[tuple[str, str]]:
     if len(rare):
         said = ", ".join(f"{r['class']} ({r['patients']})" for r in rare.head(NAMED + 2).to_dict("records"))
         yield "rare", f"Fewer than {RARE} patients have {said}: what is measured of it will hardly have an interval."
-    for r in counts[(counts["part"] != "all") & (counts["cases"] == 0)].to_dict("records"):
-        if r["class"] in set(own["class"]) and r["of_cases"]:
-            yield "absent", f"{r['class']} does not occur in {r['part']}."
+    gone = counts[(counts["part"] != "all") & (counts["cases"] == 0) & (counts["of_cases"] > 0)]
+    for name, mine in gone[gone["class"].isin(list(own["class"]))].groupby("class", sort=False):
+        yield "absent", f"{name} does not occur in {' and '.join(mine['part'])}."
 
 
 def _pairs(pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -97,12 +97,14 @@ def _shortcuts(table: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
         return
     sure = table[table["found"].astype(bool) & (table["value"].astype(float).abs() >= STRONG)]
     for source in ("meta", "picture", "region"):
-        own = sure[sure["source"] == source]
-        for r in own.head(NAMED).to_dict("records"):
-            yield "association", _associated(r), True
-        if len(own) > NAMED:
-            kind = {"meta": "what is known", "picture": "pictures", "region": "regions"}[source]
-            yield "association", f"{len(own) - NAMED} more such associations of {kind} are in the table.", False
+        columns = list(sure[sure["source"] == source].groupby("column", sort=False))
+        for _, own in columns[:NAMED]:
+            others = list(own["class"].iloc[1:])
+            also = f" So it does, less strongly, with {', '.join(others)}." if others else ""
+            yield "association", _associated(own.iloc[0].to_dict()) + also, True
+        if len(columns) > NAMED:
+            names = ", ".join(str(name) for name, _ in columns[NAMED:])
+            yield "association", f"The table has more that go with a class: {names}.", False
     if not table["found"].any():
         what = "1 association was" if len(table) == 1 else f"{len(table)} associations were"
         yield "association", f"Nothing known of the cases goes with the truth beyond chance ({what} looked at).", False
@@ -111,7 +113,7 @@ def _shortcuts(table: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
 def _associated(r: dict[Any, Any]) -> str:
     measure = f"{MEASURES[r['measure']]} {r['value']:.2f}{_ends(r)}, {_p(r['p_holm'])}"
     known = r["source"] == "meta"
-    what = "a network may read it in place of the finding" if known else "which may be the finding itself"
+    what = "a network may read it in place of the finding" if known else "it may be the finding itself, or a shortcut"
     if r["measure"] == "cramer_v":
         return (
             f"{r['column']} goes with {r['class']}: {r['level']} in {_percent(r['with'])} of those with it, "

@@ -60,6 +60,7 @@ def people(cohort: Cohort, columns: dict[str, str], only: Sequence[str] = ()) ->
     for column, kind in columns.items():
         values = cohort.meta[column]
         there = values.notna().to_numpy()
+        words = values.astype(str).to_numpy() if kind == "levels" else None
         for name, inside in cohort.groups(only).items():
             mine = inside & there
             base = {
@@ -68,7 +69,7 @@ def people(cohort: Cohort, columns: dict[str, str], only: Sequence[str] = ()) ->
             }  # fmt: skip
             if kind == "levels":
                 for level in levels_of(values):
-                    has = mine & (values.astype(str) == level).to_numpy()
+                    has = mine & (words == level)
                     rows.append(base | {"level": level} | _share(has, mine, patients))
             elif mine.any():
                 rows.append(base | {"level": ""} | _numbers(values.to_numpy(float, na_value=np.nan), mine, patients))

@@ -81,7 +81,7 @@ def share_bars(rows: Sequence[Row], series: Sequence[str], *, label: str) -> Fig
         axis.set(xlim=(0, 1.18 * most), xlabel=label)
         axis.set_yticks([y * (each + 0.6) + (each - 1) / 2 for y in range(len(rows))], [r.name for r in rows])
         _plain(axis)
-        axis.invert_yaxis()
+        axis.set_ylim(len(rows) * (each + 0.6) - 0.9, -0.7)
         if each > 1:
             look = [(SERIES[k % MOST], HATCHES[k % MOST]) for k in range(each)]
             handles = [
@@ -110,7 +110,7 @@ def stacked(rows: Mapping[str, Sequence[float]], levels: Sequence[str], ends: Ma
         axis.set(xlim=(0, 1.14), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=f"share of the cases with a known {title}")
         axis.set_yticks(range(len(rows)), list(rows))
         _plain(axis)
-        axis.invert_yaxis()
+        axis.set_ylim(len(rows) - 0.5, -0.5)
         look = [(SERIES[k] if k < MOST else QUIET, HATCHES[k % MOST]) for k in range(len(levels))]
         handles = [
             Patch(facecolor=c, edgecolor="white", alpha=0.5, hatch=h, label=v) for (c, h), v in zip(look, levels)
@@ -169,7 +169,7 @@ def class_histograms(panels: Mapping[str, pd.DataFrame]) -> Figure:
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     with house_style():
-        figure = canvas(0.4 + 3.3 * across, 0.45 + 2.3 * down)
+        figure = canvas(0.4 + (3.3 if across > 1 else 5.0) * across, 0.45 + 2.3 * down)
         grid = figure.subplots(down, across, squeeze=False)
         for k, axis in enumerate(grid.flat):
             if k >= len(panels):

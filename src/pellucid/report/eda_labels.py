@@ -32,7 +32,8 @@ def label_panels(run: Run, task: str) -> list[Panel]:
         for name in classes
     ]  # fmt: skip
     whole = {c: by[c, "all"] for c in classes}
-    line = ", ".join(f"{c} {r['cases']}" for c, r in list(whole.items())[:4]) + (" …" if len(classes) > 4 else "")
+    common = sorted(whole.items(), key=lambda item: -item[1]["cases"])[:4]
+    line = ", ".join(f"{c} {r['cases']}" for c, r in common) + (" …" if len(classes) > 4 else "")
     cells = [{"name": c, "control": False, "cells": [_cell(by[c, p]) for p in ("all", *parts)]} for c in classes]
     notes = [
         "Bars: share of the part's patients who have the class in a picture at least, with Wilson's 95 % interval. "

@@ -31,9 +31,9 @@ class _Eda:
     """One task's cases, what is known of them, and those whose pictures are looked at."""
 
     def __init__(self, context: Context) -> None:
-        self.context, self.asked = context, context.work.eda or Eda()
-        self.model, self.seed = context.work.model, context.recipe.seed
+        self.context, self.asked, self.seed = context, context.work.eda or Eda(), context.recipe.seed
         parts = all_parts(context)
+        self.model = context.work.model  # what the recipe left open is filled in from the cases
         for name in self.asked.parts:
             if name not in parts:
                 raise UsageError(f"task {context.task}, eda.parts: no cases called {name!r}; {nearest(name, parts)}")
