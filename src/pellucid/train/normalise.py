@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -37,13 +37,18 @@ def statistics(cases: Sequence[Case], inputs: Sequence[str]) -> Statistics:
     for name in inputs:
         rows = [c.inputs[name].reshape(c.inputs[name].shape[0], -1) for c in having(cases, name)]
         count = sum(r.shape[1] for r in rows)
-        mean = torch.stack([r.sum(1, dtype=torch.float64) for r in rows]).sum(0) / count
+        mean = _summed(r.sum(1, dtype=torch.float64) for r in rows) / count
         # Two passes: the difference of two large sums would lose the digits that matter for HU.
-        square = torch.stack([(r.double() - mean[:, None]).square().sum(1) for r in rows]).sum(0) / count
+        square = _summed((r.double() - mean[:, None]).square().sum(1) for r in rows) / count
         sd = square.sqrt()
         sd = torch.where(sd > 1e-6 * mean.abs().clamp(min=1e-6), sd, torch.ones_like(sd))
         found[name] = (mean.float(), sd.float())
     return found
+
+
+def _summed(values: Iterable[Tensor]) -> Tensor:
+    """Their sum, each kept as plain numbers: a small tensor of each case would hold the memory of its large ones."""
+    return torch.tensor([v.tolist() for v in values], dtype=torch.float64).sum(0)
 
 
 def having(cases: Sequence[Case], name: str) -> list[Case]:
