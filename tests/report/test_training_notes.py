@@ -45,7 +45,7 @@ def test_what_was_asked_for_is_said(run):
         "Optimiser adam, learning rate 0.01 (plateau), weight decay 0.0001, batches of 4, focal loss.",
         "Pictures are shown to the network as they are.",
         "Training pictures are changed at random in every epoch (flip; affine: degrees: 15); no others are.",
-        "SMOTE adds synthetic rows to every epoch in front of the network's head, between the training cases' embeddings: "
+        "SMOTE adds synthetic rows in front of the network's head in every epoch, between training cases' embeddings: "
         "9 of 'yes' (of 2 neighbours). Validation and test have none.",
         "Trained from the head down: body.6 from the start; body.1 from epoch 2 on, each at 0.1 of the rate of the one "
         "before. Not trained: body.0.",

@@ -103,5 +103,5 @@ def test_what_has_no_exclusive_classes_is_refused():
         fit(*scored(float), **OVER | {"task": "regression", "classes": None, "options": {"classes": 1}})
     with pytest.raises(UsageError, match="no training case of class yes; drop the class, or leave balance out"):
         fit([c for c in TRAIN if c.truth == 0], VAL, **OVER)
-    with pytest.raises(UsageError, match="balance is 'over'; known: class_weights, oversample, smote, or leave it out"):
+    with pytest.raises(UsageError, match="balance is 'over'; known: class_weights, mlsmote, oversample, smote, or leave it out"):
         fit(TRAIN, VAL, **OVER | {"balance": "over"})

@@ -73,7 +73,7 @@ def test_pixels_and_a_table_make_one_row_in_the_units_of_the_cases():
         normalise=statistics(made, ["x", "t"]),
     )  # fmt: skip
     data = columns(made, predictor)
-    found = prepare(data, made, predictor, options=Smote(on="pixels", neighbours=2), seed=0)
+    found = prepare(data, predictor, options=Smote(on="pixels", neighbours=2), seed=0)
     assert found.facts == {"rows": {"yes": 4}, "neighbours": {"yes": 2}}
     assert [len(v) for v in found.columns.values()] == [16, 16, 16]
     for i in range(12):  # the cases themselves are not touched
@@ -91,9 +91,6 @@ def test_pixels_and_a_table_make_one_row_in_the_units_of_the_cases():
         ])  # fmt: skip
         assert between(row, flat[8:], 2)
         assert int(found.columns["truth"][n]) == 1
-    lacking = [made[0].replace(inputs=made[0].inputs | {"t": torch.zeros(3)}, missing=("t",)), *made[1:]]
-    with pytest.raises(UsageError, match=r"smote on pixels: case 0 has no input 't'.*use smote on embeddings"):
-        prepare(data, lacking, predictor, options=Smote(on="pixels", neighbours=2), seed=0)
 
 
 def watched(monkeypatch):

@@ -37,7 +37,8 @@ def _steps(s: Mapping[str, Any]) -> str:
     decay = f", weight decay {s['weight_decay']:g}" if s.get("weight_decay") else ""
     loss = s.get("loss")
     name = "" if loss is None else f", {(loss if isinstance(loss, str) else next(iter(loss))).replace('_', ' ')} loss"
-    return f"Optimiser {s['optimizer']}, learning rate {s['lr']:g} ({schedule}){decay}, batches of {s['batch_size']}{name}."
+    rate = f"learning rate {s['lr']:g} ({schedule}){decay}"
+    return f"Optimiser {s['optimizer']}, {rate}, batches of {s['batch_size']}{name}."
 
 
 def _augmentation(names: list[str]) -> str:
@@ -55,19 +56,18 @@ def _balance(s: Mapping[str, Any]) -> str:
         return "Rare classes weigh more in the loss (class_weights)."
     if name == "oversample":
         return "Training cases of rare classes are drawn more often (oversample); validation and test cases are not."
-    if name != "smote":
+    if name not in ("smote", "mlsmote"):
         return ""
-    options = asked["smote"] or {} if isinstance(asked, Mapping) else {}
+    options = asked[name] or {} if isinstance(asked, Mapping) else {}
     facts = s.get("smote") or {"rows": {}, "neighbours": {}}
     if not facts["rows"]:
-        return "SMOTE had nothing to add: the classes are as large as asked for."
+        return f"{name.upper()} had nothing to add."
     rows = listed([f"{n} of {k!r} (of {facts['neighbours'][k]} neighbours)" for k, n in facts["rows"].items()])
     if options.get("on") == "pixels":
-        return f"SMOTE made synthetic training cases between real ones, once: {rows}. Validation and test have none."
-    return (
-        "SMOTE adds synthetic rows to every epoch in front of the network's head, between the training cases' "
-        f"embeddings: {rows}. Validation and test have none."
-    )
+        what = "made synthetic training cases between real ones, once"
+    else:
+        what = "adds synthetic rows in front of the network's head in every epoch, between training cases' embeddings"
+    return f"{name.upper()} {what}: {rows}. Validation and test have none."
 
 
 def _trained(s: Mapping[str, Any], epochs: int) -> str:

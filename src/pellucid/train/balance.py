@@ -9,7 +9,7 @@ from typing import Any
 from pellucid.core.registry import build
 from pellucid.errors import UsageError, nearest
 
-BALANCES = ("class_weights", "oversample", "smote")
+BALANCES = ("class_weights", "oversample", "smote", "mlsmote")
 PLACES = ("embeddings", "pixels")
 Named = str | Mapping[str, Mapping[str, Any] | None]
 
@@ -31,12 +31,36 @@ class Smote:
 
     def __post_init__(self) -> None:
         """Check."""
-        if self.on not in PLACES:
-            raise UsageError(f"balance: smote: on is {self.on!r}; {nearest(str(self.on), PLACES)}")
-        if isinstance(self.neighbours, bool) or not isinstance(self.neighbours, int) or self.neighbours < 1:
-            raise UsageError(f"balance: smote: neighbours is {self.neighbours!r}; give at least 1")
+        _check("smote", self.on, self.neighbours)
         if isinstance(self.ratio, bool) or not isinstance(self.ratio, (int, float)) or not 0 < self.ratio <= 1:
             raise UsageError(f"balance: smote: ratio is {self.ratio!r}; give a number above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlSmote:
+    """The options of MLSMOTE, for several independent labels [charte2015mlsmote].
+
+    Attributes:
+        on: as of :class:`Smote`.
+        neighbours: with the same rare label, one of which is drawn for each synthetic row.
+    """
+
+    on: str = "embeddings"
+    neighbours: int = 5
+
+    def __post_init__(self) -> None:
+        """Check."""
+        _check("mlsmote", self.on, self.neighbours)
+
+
+def _check(name: str, on: Any, neighbours: Any) -> None:
+    if on not in PLACES:
+        raise UsageError(f"balance: {name}: on is {on!r}; {nearest(str(on), PLACES)}")
+    if isinstance(neighbours, bool) or not isinstance(neighbours, int) or neighbours < 1:
+        raise UsageError(f"balance: {name}: neighbours is {neighbours!r}; give at least 1")
+
+
+OPTIONS: dict[str, type[Any]] = {"smote": Smote, "mlsmote": MlSmote}
 
 
 @dataclass(frozen=True)
@@ -45,11 +69,11 @@ class Balance:
 
     Attributes:
         name: one of ``BALANCES``; None does nothing.
-        smote: its options.
+        smote: the options of the last two.
     """
 
     name: str | None = None
-    smote: Smote | None = None
+    smote: Smote | MlSmote | None = None
 
 
 def as_balance(spec: Named | None) -> Balance:
@@ -70,6 +94,7 @@ def as_balance(spec: Named | None) -> Balance:
     ((name, options),) = named.items()
     if name not in BALANCES:
         raise UsageError(f"balance is {name!r}; {nearest(str(name), BALANCES)}, or leave it out")
-    if options and name != "smote":
-        raise UsageError(f"balance: {name} has no option {next(iter(options))!r}; only 'smote' has options")
-    return Balance(name, build(Smote, "balance", "smote", dict(options or {})) if name == "smote" else None)
+    if options and name not in OPTIONS:
+        known = " and ".join(map(repr, OPTIONS))
+        raise UsageError(f"balance: {name} has no option {next(iter(options))!r}; only {known} have options")
+    return Balance(name, build(OPTIONS[name], "balance", name, dict(options or {})) if name in OPTIONS else None)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import UsageError
 from pellucid.train.augment_base import MISSING
-from pellucid.train.balance import Smote
+from pellucid.train.balance import MlSmote, Smote
 from pellucid.train.data import TRUTH, Batches
 from pellucid.train.module import TrainingModule
 from pellucid.train.plan import Plan
@@ -57,7 +57,7 @@ def check_patch(patch: Sequence[int] | None, patches: int, *, task: str, balance
         raise UsageError("balance is for classification; patches are balanced by themselves: see train.patch")
 
 
-def check_missing(module: nn.Module, data: Mapping[str, Any], *, smote: Smote | None, in_parts: bool) -> None:
+def check_missing(module: nn.Module, data: Mapping[str, Any], *, smote: Smote | MlSmote | None, in_parts: bool) -> None:
     """Refuse what does not go with cases that lack an input.
 
     Raises:

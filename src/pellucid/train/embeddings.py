@@ -15,7 +15,7 @@ from pellucid.nets.picture_norm import network_of
 from pellucid.train.data import TRUTH, Batches, mixed
 from pellucid.train.freeze import stages
 from pellucid.train.module import ROWS, TrainingModule, joined
-from pellucid.train.smote import Prepared, synthetic_rows
+from pellucid.train.smote import Prepared
 
 
 @contextmanager
@@ -78,7 +78,7 @@ class Embedded:
 
     Args:
         batches: of the training cases.
-        prepared: their classes, and what is asked for.
+        prepared: what draws rows, and what is asked for.
         seed: of what is drawn.
     """
 
@@ -91,21 +91,15 @@ class Embedded:
     def begin(self, training: TrainingModule, epoch: int, device: torch.device, before: Mapping[str, Tensor]) -> None:
         """Make the epoch's rows, or take those that it had before it was stopped; leaves the network in eval mode."""
         self.rows = dict(before)
-        if self.rows or not self.prepared.neighbours:
+        if self.rows or not self.prepared.facts["rows"]:
             return
         trained = tuple(p.requires_grad for p in training.network.parameters()), tuple(map(id, training.held))
         if trained != self._trained:  # an unfreezing
             self._kept, self._trained = None, trained
         embeddings = self._kept if self._kept is not None else self._embeddings(training, device)
-        classes = self.prepared.classes
-        made, of = synthetic_rows(
-            lambda index: embeddings[index], classes, neighbours=self.prepared.neighbours,
-            ratio=self.prepared.options.ratio, seed=mixed(self.seed, epoch, 2),
-        )  # fmt: skip
-        order = torch.randperm(len(of), generator=torch.Generator().manual_seed(mixed(self.seed, epoch, 3)))
-        like = {int(k): int((classes == k).nonzero()[0]) for k in of.unique()}
-        truth = [self.batches.data[TRUTH][like[int(k)]] for k in of[order]]
-        self.rows = {ROWS: made[order], TRUTH: torch.stack(truth)} if truth else {}
+        made, truth = self.prepared.draw(lambda index: embeddings[index], mixed(self.seed, epoch, 2))
+        order = torch.randperm(len(made), generator=torch.Generator().manual_seed(mixed(self.seed, epoch, 3)))
+        self.rows = {ROWS: made[order], TRUTH: truth[order]} if len(made) else {}
 
     def _embeddings(self, training: TrainingModule, device: torch.device) -> Tensor:
         assert training.entry

@@ -160,7 +160,7 @@ def fit(
             exclusive classes more often, so that an epoch has as many of each as of the largest (the training cases
             alone: validation cases never are); ``"smote"``, or ``{"smote": {…}}`` with the options of
             :class:`~pellucid.train.balance.Smote`, adds synthetic rows between training cases of a rare exclusive
-            class; None does nothing.
+            class, ``"mlsmote"`` of rare independent labels; None does nothing.
         augment: names, ``{name: options}`` or objects: see ``AUGMENTATIONS``.
         monitor: what the best epoch is the best of, on the validation cases: ``"loss"``, or ``"metric"``: accuracy and
             Dice, of which more is better, or RMSE, of which less is.
@@ -212,7 +212,8 @@ def fit(
             raise UsageError(f"unfreeze is for one device, devices is {devices}; leave one of the two out")
     chosen = as_balance(balance)
     if chosen.smote is not None and chosen.smote.on == "embeddings" and devices > 1:
-        raise UsageError(f"smote on embeddings is for one device, devices is {devices}; use smote: {{on: pixels}}")
+        mend = f"use {chosen.name}: {{on: pixels}}"
+        raise UsageError(f"{chosen.name} on embeddings is for one device, devices is {devices}; {mend}")
     if normalise not in STATISTICS:
         raise UsageError(f"normalise is {normalise!r}; give {', '.join(map(repr, STATISTICS))}")
     if resume and out is None:
@@ -276,7 +277,7 @@ def fit(
         if chosen.name == "oversample":
             drawn = classes_to_draw(torch.stack(train[TRUTH]), predictor)
         elif chosen.smote is not None:
-            smote_of = prepare(train, cases_train, predictor, options=chosen.smote, seed=seed)
+            smote_of = prepare(train, predictor, options=chosen.smote, seed=seed)
             train, settings["smote"] = smote_of.columns, smote_of.facts
         elif chosen.name is not None:
             truths = torch.stack(train[TRUTH])
@@ -297,7 +298,7 @@ def fit(
         )
         check_output(training, batches if cut is not None else val_batches or batches)
         smote = None
-        if smote_of is not None and smote_of.options.on == "embeddings":
+        if smote_of is not None and smote_of.on == "embeddings":
             training.entry = [entry_of(training, batches.first(2))]
             smote = Embedded(batches, smote_of, seed=seed)
         if not state.done:

@@ -33,7 +33,7 @@ def classes_to_draw(truth: Tensor, predictor: Predictor, *, balance: str = "over
         raise UsageError(
             f"balance: {balance} is for exclusive classes, and the {len(names)} labels here are independent: a case "
             f"that is {'made' if balance == 'smote' else 'drawn more often'} for one label is so for all its others; "
-            "use class_weights"
+            f"use class_weights{' or mlsmote' if balance == 'smote' else ''}"
         )
     drawn = truth.reshape(-1).long()
     if drawn.unique().numel() < 2:

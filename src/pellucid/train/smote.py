@@ -6,69 +6,82 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.core.case import Case
 from pellucid.core.predictor import Predictor
 from pellucid.errors import UsageError
-from pellucid.train.balance import Smote
+from pellucid.train.balance import MlSmote, Smote
 from pellucid.train.data import TRUTH, mixed
+from pellucid.train.mlsmote import checked_labels, label_facts, multilabel_rows
 from pellucid.train.oversample import classes_to_draw
 
 Columns = dict[str, list[Tensor]]
+Rows = Callable[[Tensor], Tensor]
+Draw = Callable[[Rows, int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a training needs for SMOTE.
+    """What a training needs for synthetic rows.
 
     Attributes:
-        options: that were asked for.
-        classes: of each training case ``(N,)``, without what is made up.
-        neighbours: of each class that gets rows.
+        on: where they lie.
+        draw: rows ``(S, D)`` and their truths ``(S, …)``, from what gives the rows of some cases by their numbers, and
+            a seed.
         columns: the training's: with the synthetic cases behind the others where these are made of pixels.
         facts: rows and neighbours by the classes' names.
     """
 
-    options: Smote
-    classes: Tensor
-    neighbours: dict[int, int]
+    on: str
+    draw: Draw
     columns: Columns
     facts: dict[str, dict[str, int]]
 
 
-def prepare(
-    columns: Columns, cases: Sequence[Case], predictor: Predictor, *, options: Smote, seed: int
-) -> Prepared:
+def prepare(columns: Columns, predictor: Predictor, *, options: Smote | MlSmote, seed: int) -> Prepared:
     """Check, count, and where it is on pixels make the synthetic cases, of the training cases alone.
 
     Args:
         columns: of the training cases, as :func:`~pellucid.train.data.columns` gives them.
-        cases: the same.
         predictor: with the training cases' means and standard deviations.
         options: what is asked for.
         seed: of what is drawn.
 
     Raises:
-        UsageError: the classes do not exclude each other, or one has a single case.
+        UsageError: the classes exclude each other or do not, whichever it should not be; or one has a single case.
     """
-    classes = classes_to_draw(torch.stack(columns[TRUTH]), predictor, balance="smote")
-    names = predictor.classes if len(predictor.classes) > 1 else [f"{predictor.classes[0]} = {k}" for k in (0, 1)]
-    neighbours = checked_neighbours(classes, options, names)
-    more = wanted_rows(classes, ratio=options.ratio)
-    facts = {
-        "rows": {names[k]: more[k] for k in neighbours},
-        "neighbours": {names[k]: n for k, n in neighbours.items()},
-    }
+    truth = torch.stack(columns[TRUTH])
+    draw: Draw
+    if isinstance(options, MlSmote):
+        near = checked_labels(truth, predictor, options)
+        draw, facts = partial(_of_labels, truth, near), label_facts(truth, near, predictor.classes)
+    else:
+        classes = classes_to_draw(truth, predictor, balance="smote")
+        names = predictor.classes if len(predictor.classes) > 1 else [f"{predictor.classes[0]} = {k}" for k in (0, 1)]
+        near = checked_neighbours(classes, options, names)
+        more = wanted_rows(classes, ratio=options.ratio)
+        draw = partial(_of_classes, truth, classes, near, options.ratio)
+        facts = {"rows": {names[k]: more[k] for k in near}, "neighbours": {names[k]: n for k, n in near.items()}}
     if options.on == "pixels":
-        extra = synthetic_cases(
-            columns, cases, predictor, classes, options=options, neighbours=neighbours, seed=seed
-        )
+        extra = synthetic_cases(columns, predictor, draw, seed=seed)
         columns = {name: [*column, *extra[name]] for name, column in columns.items()}
-    return Prepared(options, classes, neighbours, columns, facts)
+    return Prepared(options.on, draw, columns, facts)
+
+
+def _of_classes(
+    truth: Tensor, classes: Tensor, neighbours: dict[int, int], ratio: float, rows: Rows, seed: int
+) -> tuple[Tensor, Tensor]:
+    made, of = synthetic_rows(rows, classes, neighbours=neighbours, ratio=ratio, seed=seed)
+    like = torch.tensor([int((classes == k).nonzero()[0]) for k in of.tolist()], dtype=torch.int64)
+    return made, truth[like]  # that of any case of the class
+
+
+def _of_labels(truth: Tensor, neighbours: dict[int, int], rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
+    return multilabel_rows(rows, truth, neighbours=neighbours, seed=seed)
 
 
 def wanted_rows(classes: Tensor, *, ratio: float) -> dict[int, int]:
@@ -111,7 +124,7 @@ def checked_neighbours(classes: Tensor, options: Smote, names: Sequence[str]) ->
 
 
 def synthetic_rows(
-    rows: Callable[[Tensor], Tensor], classes: Tensor, *, neighbours: Mapping[int, int], ratio: float, seed: int
+    rows: Rows, classes: Tensor, *, neighbours: Mapping[int, int], ratio: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Rows of SMOTE [chawla2002smote], as imbalanced-learn draws them.
 
@@ -147,39 +160,18 @@ def synthetic_rows(
     return torch.cat(made), torch.cat(of)
 
 
-def synthetic_cases(
-    columns: Columns,
-    cases: Sequence[Case],
-    predictor: Predictor,
-    classes: Tensor,
-    *,
-    options: Smote,
-    neighbours: Mapping[int, int],
-    seed: int,
-) -> Columns:
+def synthetic_cases(columns: Columns, predictor: Predictor, draw: Draw, *, seed: int) -> Columns:
     """Rows like those of ``columns``, made of the training cases' inputs once and for all.
 
     The inputs are standardised, and each is divided by the root of its number of values, so that a table counts as
     much for the distance as a picture.
 
     Args:
-        columns: of the training cases, as :func:`~pellucid.train.data.columns` gives them.
-        cases: the same.
+        columns: of the training cases, as :func:`~pellucid.train.data.columns` gives them; none lacks an input.
         predictor: with the training cases' means and standard deviations.
-        classes: of each case ``(N,)``.
-        options: what is asked for.
-        neighbours: of each class that gets rows.
+        draw: see :class:`Prepared`.
         seed: of what is drawn.
-
-    Raises:
-        UsageError: a case that lacks an input.
     """
-    lacking = [c for c in cases if c.missing]
-    if lacking:
-        raise UsageError(
-            f"balance: smote on pixels: case {lacking[0].id} has no input {lacking[0].missing[0]!r}, between which and "
-            "another nothing can be put; use smote on embeddings, oversample or class_weights"
-        )
     shapes = {name: columns[name][0].shape for name in predictor.inputs}
 
     def scale(name: str) -> tuple[Tensor, Tensor]:
@@ -195,10 +187,8 @@ def synthetic_cases(
             parts.append(((own - mean) / sd).flatten(1))
         return torch.cat(parts, dim=1)
 
-    made, of = synthetic_rows(rows, classes, neighbours=neighbours, ratio=options.ratio, seed=seed)
-    like = {int(k): int((classes == k).nonzero()[0]) for k in of.unique()}
-    # The truth, and whatever else the columns hold, is that of any case of the class.
-    found = {key: [column[like[int(k)]] for k in of] for key, column in columns.items()}
+    made, truth = draw(rows, seed)
+    found = {TRUTH: list(truth)}
     for name, values in zip(predictor.inputs, made.split([shapes[n].numel() for n in predictor.inputs], dim=1)):
         mean, sd = scale(name)
         found[name] = list((values.unflatten(1, shapes[name]) * sd + mean).to(columns[name][0].dtype))
