@@ -292,3 +292,22 @@ def test_mean_interval_draws_groups():
     assert mean_interval([np.nan, 2.0])[0] == 2.0
     assert math.isnan(mean_interval([np.nan, 2.0])[1])
     assert mean_interval([])[3] == 0
+
+
+# -- what a case lacks ---------------------------------------------------------------------------------------------
+
+
+def test_an_input_that_the_case_lacks_is_said_to_be_missing_and_not_drawn():
+    inputs = {"x": torch.rand(1, 8, 8), "y": torch.zeros(1, 8, 8), "t": torch.zeros(2)}
+    case = Case(id="c", inputs=inputs, missing=("y", "t"), regions={"lesion": torch.eye(8).bool()})
+    made = {"maps": {"x": torch.eye(8), "y": torch.zeros(8, 8), "t": torch.zeros(2)}, "flags": ("missing_input",)}
+    a = attribution([0.0], **made)
+    stage = Stage(case, {"lesion": case.region("lesion").numpy()})
+    for figure, count in ((map_tile(stage, a), 2), (input_tile(stage, ["x", "y"]), 1)):
+        assert [t.get_text() for axis in figure.axes for t in axis.texts].count("missing") == count
+    said = texts(map_tile(stage, a))
+    assert "the case lacks an input" in said
+    bars = texts(table_bars([a], case, features={"t": ["age", "sex"]}))
+    assert "missing" in bars
+    assert "age" in bars
+    assert "=" not in bars

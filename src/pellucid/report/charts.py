@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.errors import InputError
+from pellucid.report.layout import say_missing
 from pellucid.report.shade import unit_of, warnings_of
 from pellucid.report.style import AGAINST, FOR, GRID, INK, NEUTRAL, QUIET, SERIES, canvas, house_style
 
@@ -68,7 +69,8 @@ def table_bars(
         raise InputError(f"case {case.id}: the map is of table {table!r}, the case has {', '.join(case.inputs)}")
     n = len(maps[0].maps[table])
     labels = feature_names(case, table, n, features)
-    if case is not None:
+    lacks = case is not None and table in case.missing
+    if case is not None and not lacks:
         labels = [f"{f} = {_short(float(v))}" for f, v in zip(labels, case.inputs[table])]
     across = min(columns, len(maps))
     down = -(-len(maps) // across)
@@ -96,6 +98,8 @@ def table_bars(
                 continue
             unit = units[k] if units else unit_of(maps[k])
             _bars(axis, maps[k], table, unit)
+            if lacks:
+                say_missing(axis)
         for axis in grid[:, 0]:
             axis.set_yticks(np.arange(n), labels)
         grid[0, 0].invert_yaxis()

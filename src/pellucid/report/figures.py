@@ -27,6 +27,7 @@ from pellucid.report.layout import (
     grid,
     head,
     notes_below,
+    say_missing,
     size_of,
     wrapped,
 )
@@ -55,7 +56,9 @@ class Stage:
         return planes(values, ndim=ndim, at=self.at, geometry=self.case.geometry, spacing=self.case.spacing)
 
     def background(self, name: str) -> NDArray:
-        """An input in its display window, ``(*spatial, 3)``."""
+        """An input in its display window, ``(*spatial, 3)``; one that the case lacks is an empty field."""
+        if name in self.case.missing:
+            return np.ones((*self.case.inputs[name].shape[1:], 3))
         return grey(self.case.inputs[name].numpy(), window_of(self.case.meta, name))
 
     def cut_background(self, name: str) -> list[Plane]:
@@ -81,6 +84,9 @@ def input_tile(stage: Stage, names: Sequence[str]) -> Figure:
         for i, (name, plane) in enumerate(cells):
             axis = draw(figure, boxes[0][i], plane, plane.values)
             head(axis, name, plane, several=len(names) > 1 or not plane.name)
+            if name in stage.case.missing:
+                say_missing(axis)
+                continue
             contours(axis, [m[i % len(m)] for m in marks.values()], coloured=True)
         lines = [Line2D([], [], color="#111111", lw=2.4, linestyle=STROKES[k % 4][1]) for k in range(len(marks))]
         if marks:
@@ -124,6 +130,13 @@ def map_tile(stage: Stage, a: Attribution, *, unit: str = "", names: Sequence[st
     with house_style():
         figure, boxes = grid(sizes, rows=2, foot=FOOT, bar=BAR, note=NOTE * len(notes) + (4 if notes else 0))
         for i, (name, under, over) in enumerate(cells):
+            if name in stage.case.missing:
+                for row in range(2):
+                    axis = draw(figure, boxes[row][i], under, under.values)
+                    say_missing(axis)
+                    if row == 0:
+                        head(axis, name, over, several=len(shown) > 1 or not over.name)
+                continue
             here = [m[i % len(m)] for m in marks]
             top = draw(figure, boxes[0][i], over, scale.over(under.values, over.values))
             head(top, name, over, several=len(shown) > 1 or not over.name)

@@ -103,6 +103,11 @@ def head(axis: Axes, name: str, plane: Plane, *, several: bool) -> None:
     axis.set_title(text + index, fontsize=8, color=QUIET, pad=3, loc="left", parse_math=False)
 
 
+def say_missing(axis: Axes) -> None:
+    """The word in the place of a picture or map of an input that the case lacks."""
+    axis.text(0.5, 0.5, "missing", transform=axis.transAxes, ha="center", va="center", fontsize=9, color=QUIET)
+
+
 def contours(axis: Axes, marks: Sequence[Plane], *, coloured: bool) -> None:
     """Masks as outlines, in colour over a picture, in black and white over a map."""
     for k, mark in enumerate(marks):

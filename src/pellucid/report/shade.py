@@ -18,6 +18,7 @@ TOP = 99.5  # per cent of the magnitudes that the colours cover
 WORDS = {
     "flat": "flat: nearly the same everywhere",
     "empty": "empty: zero everywhere",
+    "missing_input": "the case lacks an input",
     "incomplete": "incomplete: does not add up to the output",
     "unsettled": "unsettled: more nodes may still change it",
     "not_finite": "not finite: holds NaN or infinite values",
