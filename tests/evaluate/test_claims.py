@@ -57,7 +57,7 @@ def claims(folder: Folder, **options: Any) -> pd.DataFrame:
         yield lambda n: None
 
     context = SimpleNamespace(run=folder, task="t", recipe=SimpleNamespace(seed=0), progress=progress)
-    ClinicalClaims(draws=300, **options).run(context)  # type: ignore[arg-type]
+    ClinicalClaims(draws=100, **options).run(context)  # type: ignore[arg-type]
     return folder.written["claims"]
 
 
