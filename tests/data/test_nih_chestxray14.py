@@ -376,14 +376,14 @@ def test_copies_of_another_size_and_kind_are_found(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is counted as Linux does")
 def test_the_statistics_of_many_pictures_do_not_take_the_memory_of_a_copy():
-    """Of 300 pictures of 224² the float64 copies are 120 MB: a training on all pictures could not begin."""
+    """Of 800 pictures of 224² the float64 copies are 321 MB: a training on all pictures could not begin."""
 
     def own() -> int:
         return int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 
     base = torch.rand(8, 1, 224, 224)
-    cases = [Case(id=str(i), inputs={"image": base[i % 8]}) for i in range(300)]
+    cases = [Case(id=str(i), inputs={"image": base[i % 8]}) for i in range(800)]
     before = own()
     mean, sd = statistics(cases, ["image"])["image"]
-    assert own() - before < 40
+    assert own() - before < 80
     assert float(mean) == pytest.approx(0.5, abs=0.01) and float(sd) == pytest.approx(12**-0.5, abs=0.01)
