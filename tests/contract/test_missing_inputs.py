@@ -127,3 +127,23 @@ def test_every_metric_judges_what_is_there() -> None:
     for name, value in wanted.items():
         assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), name
     assert sum(v == v for v in found.values()) > len(found) // 2
+
+
+def test_an_ensemble_is_of_what_is_there() -> None:
+    missing = "t2"
+    whole, twin = predictors(missing)
+    (case,) = cases(missing, count=1)
+    alone = case.replace(inputs={k: v for k, v in case.inputs.items() if k != missing}, missing=())
+    methods = ["saliency", "input_x_gradient", "grad_cam"]
+    both = [
+        pc.ensemble(pc.explain_many(p, [c], methods=methods, targets=[0]), combine="borda")
+        for p, c in ((whole, case), (twin, alone))
+    ]  # fmt: skip
+    same(*both)
+    a, b = both
+    assert not a.maps[missing].any()
+    assert list(a.maps) == list(SHAPES)
+    assert FLAG in a.flags
+    assert a.notes["missing"] == [missing]
+    assert a.refinement["n_by_input"] == {**b.refinement["n_by_input"], missing: 0}
+    assert not a.refinement["votes"][missing].any()

@@ -21,6 +21,7 @@ from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.cost import Cost
 from pellucid.core.explainer import EXPLAINERS
+from pellucid.core.missing import FLAG, missing_of, without_missing
 from pellucid.core.refiner import Refiner, as_refined, is_masked
 from pellucid.core.registry import build, tuples
 from pellucid.core.verdict import Thresholds, Verdict, cheap_checks, not_tested
@@ -223,6 +224,7 @@ def combine_maps(
         weights = [float(how.weights.get(a.method, 0.0)) for a in maps]
     check_together(maps)
     check_block(maps, how.block)
+    given, maps = maps, [without_missing(a) for a in maps]  # zeros of what a case lacks are no member's opinion
     values, votes, part, left, said = _combined(maps, how, weights)
     alike = all(is_masked(a) for a in maps)
     (name,) = how.makes([a.method for a in maps])
@@ -242,7 +244,7 @@ def combine_maps(
         "left_out": [{"method": maps[x.place].method, "inputs": list(x.inputs), "why": x.why} for x in left],
         "weights": None if weights is None else _shares(weights, places),
         "given_weights": None if weights is None else list(weights), "said": said,
-        "members": [_member(a) for a in maps],
+        "members": [_member(a) for a in given],
     }  # fmt: skip
     if alike:
         whole = _combined([a.replace(maps=dict((a.refinement or {})["unmasked"])) for a in maps], how, weights)[0]
@@ -250,11 +252,31 @@ def combine_maps(
     made = {n: torch.from_numpy(v).float() for n, v in values.items()}
     checks, flags = _judged(made, maps, found, limits or Thresholds())
     models = {str(a.provenance.get("weights")) for a in maps}
-    return Attribution(
+    made_of_all = Attribution(
         maps=made, method=name, case_id=first.case_id, target=first.target, signed=False,
         score=first.score if len(models) == 1 else float(np.mean([a.score for a in maps])),
         checks=checks, flags=flags, provenance=_provenance(maps, name, how), cost=_cost(maps), spacing=first.spacing,
         geometry=first.geometry, refinement=found, image_axes=first.image_axes,
+    )  # fmt: skip
+    return _with_what_is_missing(made_of_all, given)
+
+
+def _with_what_is_missing(a: Attribution, given: Sequence[Attribution]) -> Attribution:
+    """The ensemble with zeros, and no vote, for the inputs that the case of its maps lacks."""
+    gone = missing_of(given[0])
+    if not gone:
+        return a
+    zeros = {n: torch.zeros_like(m.spatial(n)) for n in gone for m in given if n in m.maps}
+    order = list(dict.fromkeys(n for m in given for n in m.maps))
+    found = dict(a.refinement or {})
+    found["votes"] = {**found["votes"], **{n: z.to(torch.int16) for n, z in zeros.items()}}
+    found["n_by_input"] = {**found["n_by_input"], **dict.fromkeys(zeros, 0)}
+    if "unmasked" in found:
+        found["unmasked"] = {**found["unmasked"], **zeros}
+    every = {**a.maps, **zeros}
+    return a.replace(
+        maps={n: every[n] for n in order}, flags=(*a.flags, FLAG), notes={**a.notes, "missing": list(gone)},
+        refinement=found,
     )  # fmt: skip
 
 
