@@ -23,16 +23,19 @@ import yaml
 from rich.console import Console
 from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
 from typer.testing import CliRunner
 
 import pages
 from experiment_worlds import BACKED, EXPLAINED, FACTORS, TASK, recipe, worlds
 from pellucid.cli import app
+from pellucid.core.predictor import Predictor
 from pellucid.core.statistics import holm
 from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.report import build_report, write_experiment_figures
 from pellucid.study import crossval_fold, experiment_fold
 from pellucid.study.experiment import failed_items, refresh_experiment, run_experiment
+from pellucid.study.experiment_loss import case_losses
 from pellucid.study.recipe import load_recipe
 from pellucid.study.runners import LocalRunner
 from pellucid.study.runners.local import Here
@@ -185,11 +188,38 @@ def test_losses_case_by_case_are_tested_over_patients(whole: Run) -> None:
     assert row["pooled_low"] < row["pooled_difference"] < row["pooled_high"]
 
 
+def told_of(truth: list[str], values: list[list[float]], classes: list[str], measure: str) -> pd.DataFrame:
+    rows = [
+        {"fold": 1, "case": f"c{i}", "group": f"p{i}", "truth": t, "class": name, "value": v, "measure": measure}
+        for i, (t, row) in enumerate(zip(truth, values)) for name, v in zip(classes, row)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_loss_of_a_case_by_task() -> None:
+    labels = np.array([[1, 0], [0, 0], [1, 1]])
+    p = np.array([[0.9, 0.2], [0.4, 0.1], [0.3, 0.0]])
+    given = {"inputs": ["x"], "classes": ["a", "b"]}
+    several = Predictor(nn.Identity(), task="classification", activation="sigmoid", **given)
+    loss = case_losses(several, told_of(["|".join(map(str, t)) for t in labels], p.tolist(), ["a", "b"], "probability"))["loss"]
+    each = [np.mean([log_loss([t], [v], labels=[0, 1]) for t, v in zip(*pair)]) for pair in zip(labels[:2], p[:2])]
+    assert loss[:2].tolist() == pytest.approx(each)
+    assert loss[2] == pytest.approx(np.mean([-np.log(0.3), -np.log(1e-7)])), "impossible and yet so: large, not infinite"
+    score = Predictor(nn.Identity(), inputs=["x"], task="regression")
+    assert case_losses(score, told_of(["0.5", "2"], [[0.2], [2.5]], ["score 0"], "score"))["loss"].tolist() == pytest.approx([0.3, 0.5])
+    masks = Predictor(nn.Identity(), task="segmentation", **given)
+    table = pd.concat(told_of([""], [v], ["a", "b"], m) for m, v in (("dice", [0.2, 0.6]), ("iou", [0.1, 0.4])))
+    assert case_losses(masks, table)["loss"].tolist() == pytest.approx([0.4])
+
+
 def test_a_difference_that_was_planted_is_said_and_one_that_is_not_there_is_not(whole: Run) -> None:
     factors = found(whole)["factors"]
     (said, *_) = factors["rate"]["sentences"]
     assert said.startswith("slow is worse than fast in AUROC by -0.")
     assert "after Holm's correction" in said
+    pooled = whole.table("experiment_tests").query("factor == 'rate' and metric == 'auroc'").iloc[0]
+    assert pooled["pooled_high"] < 0
+    assert f"slow − fast {pooled['pooled_difference']:+.3f} [{pooled['pooled_low']:+.3f}" in factors["rate"]["sentences"][1]
     assert not any("better" in s or "worse" in s for s in factors["width"]["sentences"])
 
 
@@ -240,7 +270,7 @@ def test_the_page_says_it(whole: Run) -> None:
     page = build_report(whole.folder).read_text()
     assert "3 trainings in each of 3 folds. 28 cases of 14 patients" in page
     assert "slow is worse than fast in AUROC" in page
-    assert "over 3 folds Wilcoxon&#39;s two-sided p is 0.25 at least, so that it can never be below 5 %" in page
+    assert "Over 3 folds Wilcoxon&#39;s two-sided p is 0.25 at least, so that it can never be below 5 %" in page
     assert "9 of 9 trainings are done" in page
     assert page.count("<img") == 3
 

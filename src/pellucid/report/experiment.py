@@ -116,8 +116,9 @@ def _card(run: Run, found: dict[str, Any], factor: str, about: dict[str, Any]) -
         "others are tested against. Orange square: told apart from it (corrected t-test, Holm, 5 %). An "
         "arrow: the interval goes on.",
         OF_METHODS if methods else HOW,
+        f"{found['folds']['wilcoxon'][:1].upper()}{found['folds']['wilcoxon'][1:]}.",
     ]
-    more = [(f"Tests by {_named(m)}", _tests(tests[tests["metric"] == m], found)) for m in tests["metric"].unique()]
+    more = [(f"Tests by {_named(m)}", _tests(tests[tests["metric"] == m])) for m in tests["metric"].unique()]
     return panel(
         factor[:1].upper() + factor[1:].replace("_", " "), _explained(about), points=about["sentences"], notes=notes,
         picture=None if figure is None else picture(figure, words), table=_table(summary, methods) | {"open": True},
@@ -183,7 +184,7 @@ def _table(summary: pd.DataFrame, methods: bool) -> dict[str, Any]:
     return {"head": ["", *(_named(m) + ARROWS[str(directions[m])] for m in metrics), *cost], "rows": rows}
 
 
-def _tests(tests: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
+def _tests(tests: pd.DataFrame) -> dict[str, Any]:
     """A row per pair: the difference, and p of each test with Holm's correction below."""
     shown = [(t, n) for t, n in TESTS if tests[t].notna().any()]
     rows = []
@@ -198,7 +199,7 @@ def _tests(tests: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
             cells.append({"text": _p(r[test]), "small": f"Holm {_p(holm)}" if is_number(holm) else ""})
         rows.append({"name": f"{r['level']} − {r['against']}", "control": False, "cells": cells})
     n = len(tests)
-    names = [f"{name}, p" + (f" ({found['folds']['wilcoxon']})" if t == "wilcoxon_p" else "") for t, name in shown]
+    names = [f"{name}, p" for _, name in shown]
     over = f"Holm’s correction is over {count(n, 'comparison')}"
     head = [over, "difference over folds", "difference, pooled", *names]
     return {"head": head, "rows": rows}

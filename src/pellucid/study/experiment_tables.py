@@ -77,7 +77,7 @@ def folds_table(factor: Factor) -> pd.DataFrame:
                 of, cases, why = said.get(n, ("", 0, "not done"))
                 rows.append(
                     {"factor": factor.name, "level": name, "fold": n, "metric": metric, "class": of, "value": value,
-                     "n": cases, "reason": "" if math.isfinite(value) else why or "not done in every arm"}
+                     "n": cases, "reason": why if math.isfinite(value) or why else "not done in every arm"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -40,7 +40,7 @@ def sentences(factor: str, summary: pd.DataFrame, tests: pd.DataFrame, metric: s
     left = len(tested) - len(known)
     if len(known) and left:
         found.append(f"{_count(left)} could not be tested: {_reason(tested[tested['corrected_p_holm'].isna()])}.")
-    found += _over_patients(tested, name)
+    found += _pooled(tested, name) + _over_patients(tested, name)
     missing = own[own["folds"] < own["of"]]
     if len(missing):
         these = ", ".join(f"{r['level']} {r['folds']} of {r['of']} ({r['reason']})" for r in missing.to_dict("records"))
@@ -60,6 +60,21 @@ def _differs(r: dict[Any, Any], name: str) -> str:
     better = r["direction"] != "none" and (r["difference"] > 0) == (r["direction"] == "higher")
     word = "differs from" if r["direction"] == "none" else "is better than" if better else "is worse than"
     return f"{r['level']} {word} {r['against']} in {name} by {ends} after Holm's correction."
+
+
+def _pooled(tested: pd.DataFrame, name: str) -> list[str]:
+    """The differences whose bootstrap interval over patients excludes zero."""
+    apart = tested[(tested["pooled_low"] > 0) | (tested["pooled_high"] < 0)]
+    if not len(apart):
+        return []
+    these = "; ".join(
+        f"{r['level']} − {r['against']} {r['pooled_difference']:+.3f} [{r['pooled_low']:+.3f}, {r['pooled_high']:+.3f}]"
+        for r in apart.to_dict("records")
+    )
+    return [
+        f"Pooled over the folds, intervals over patients that exclude zero in {name}: {these}. They take the trained "
+        "models as they are, another training may come out otherwise, and they are not corrected for their number."
+    ]
 
 
 def _over_patients(tested: pd.DataFrame, name: str) -> list[str]:
