@@ -20,6 +20,7 @@ from pellucid.report.style import GRID, INK, QUIET, SERIES, SIGNED, canvas, hous
 
 HATCHES = ("", "////", "....", "xx", "\\\\\\\\", "--", "++")
 STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+WRITTEN = 0.1  # correlations from here on are written into their cells
 MOST = len(SERIES)  # series that can be told apart
 
 
@@ -250,12 +251,11 @@ def matrices(panels: Mapping[str, NDArray[np.float64]], names: Sequence[str]) ->
             shown = axis.imshow(np.ma.masked_invalid(values), cmap=cmap, vmin=-1, vmax=1, aspect="auto")
             for i in range(n):
                 axis.add_patch(mpl.patches.Rectangle((i - 0.5, i - 0.5), 1, 1, color="#c9cfd6", linewidth=0))
-                for j in (j for j in range(n) if j != i and n <= 12):
+                for j in (j for j in range(n) if j != i and n <= 12 and abs(values[i, j]) >= WRITTEN):
                     v = float(values[i, j])
-                    said = "–" if not np.isfinite(v) else f"{v:.1f}".replace("0.", ".").replace("-", "−")
-                    said = "0" if said in (".0", "−.0") else said
+                    said = f"{v:.1f}".replace("0.", ".").replace("-", "−")
                     axis.text(j, i, said, ha="center", va="center", fontsize=6.5,
-                              color="white" if np.isfinite(v) and abs(v) > 0.65 else INK)  # fmt: skip
+                              color="white" if abs(v) > 0.65 else INK)  # fmt: skip
             axis.xaxis.tick_top()
             axis.set_xticks(range(n), list(names), rotation=90, fontsize=7.5)
             axis.set_yticks(range(n), list(names) if k == 0 else [""] * n, fontsize=7.5)

@@ -82,7 +82,7 @@ def _correlations(name: str, own: pd.DataFrame) -> list[Panel]:
     return [
         panel(f"Which features of {name} go together", f"strongest, Spearman's ρ: {told[0]}",
               picture=picture(matrices(drawn, features), "Strongest correlations. " + "; ".join(told)),
-              notes=[f"Strongest in {'; in '.join(told)}."],
+              notes=[f"Strongest in {'; in '.join(told)}. Written are those of 0.1 and more."],
               table={"head": ["features and class", "ρ", "cases"], "rows": rows})
     ]  # fmt: skip
 

@@ -113,6 +113,7 @@ def _work(name: str, *, quick: bool, full: bool) -> dict[str, Any]:
             "network": s["network"], "inputs": s["inputs"], "classes": s["classes"],
             "options": {} if full else s.get("options", {}), "task": name, "features": s.get("features", {}),
         },
+        "eda": False if quick else {"most": 150, "montage": 2},
         "train": train,
         "explain": {"cases": "test", "most": most, "methods": methods, "targets": ["predicted"], "background": 16},
         "evaluate": {
