@@ -36,7 +36,7 @@ def cleaning_panel(run: Run, task: str) -> list[Panel]:
             "Cleaning",
             f"something was noticed of {count(noted, 'case')}; {number(gone)} left out.",
             notes=["A case may have several lines. All of them are in the table cleaning of the run folder."],
-            table={"head": ["what was noticed", "what was done", "cases"], "rows": rows, "open": True},
+            table={"head": ["what was noticed", "what was done", "cases"], "rows": rows, "open": True, "words": True},
             more=[(_title(lines), _first(lines, several=several))],
         )
     ]
@@ -55,7 +55,7 @@ def _first(lines: pd.DataFrame, *, several: bool) -> dict[str, Any]:
         _row(str(r["case"]), *([str(r["source"])] if several else []), str(r["detail"]), str(r["action"]))
         for r in chosen.to_dict("records")
     ]
-    return {"head": head, "rows": rows}
+    return {"head": head, "rows": rows, "words": True}
 
 
 def _row(name: str, *cells: str) -> dict[str, Any]:
