@@ -35,6 +35,7 @@ from pellucid.errors import InputError, ModelError, UsageError
 from pellucid.report import build_report, write_experiment_figures
 from pellucid.study import crossval_fold, experiment_fold
 from pellucid.study.experiment import failed_items, refresh_experiment, run_experiment
+from pellucid.study.experiment_fold import matrix_of_recipe
 from pellucid.study.experiment_loss import case_losses
 from pellucid.study.recipe import load_recipe
 from pellucid.study.runners import LocalRunner
@@ -42,6 +43,7 @@ from pellucid.study.runners.local import Here
 from pellucid.study.stages import train as stage
 from pellucid.study.store import Run
 from pellucid.train import fit
+from pellucid.train.draws import patient_draws
 
 QUIET = Console(quiet=True)
 K = 3
@@ -185,7 +187,10 @@ def test_losses_case_by_case_are_tested_over_patients(whole: Run) -> None:
     assert row["patients"] == len(per_patient) == 14
     assert row["patients_p"] == pytest.approx(stats.wilcoxon(per_patient).pvalue)
     assert row["pooled_difference"] == pytest.approx((losses["slow"] - losses["fast"]).mean())
-    assert row["pooled_low"] < row["pooled_difference"] < row["pooled_high"]
+    gaps = losses["slow"] - losses["fast"]
+    weights = patient_draws(gaps.index.get_level_values("group").tolist(), len(gaps), n_boot=1000, seed=3).weights
+    ends = np.quantile(weights @ gaps.to_numpy() / weights.sum(1), [0.025, 0.975])
+    assert (row["pooled_low"], row["pooled_high"]) == pytest.approx(tuple(ends)), "patients are drawn once for both"
 
 
 def told_of(truth: list[str], values: list[list[float]], classes: list[str], measure: str) -> pd.DataFrame:
@@ -481,3 +486,13 @@ experiment:
     assert section is not None
     assert {f: list(levels) for f, levels in section.factors.items()} == {"decay": ["no", "on"], "smote": ["off", "on"]}
     assert section.factors["smote"]["on"] == {"train.balance": {"smote": {"on": "pixels"}}}  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["nih-ablations", "nih-ablations-small"])
+def test_the_four_ablations_are_eleven_trainings(name: str) -> None:
+    loaded = load_recipe(Path(__file__).parents[2] / "recipes" / f"{name}.yaml")
+    matrix = matrix_of_recipe(loaded)
+    assert matrix.factors == ["architecture", "augmentation", "balancing", "explanation"]
+    assert {f: len(levels) for f, levels in matrix.levels.items()} == {"architecture": 3, "augmentation": 5, "balancing": 5}
+    assert len(matrix.arms) == 11, "the base stands for a level of each factor"
+    assert list(matrix.methods["explanation"]) == ["grad_cam", "cam", "guided_backprop", "deepshap", "kernel_shap"]
