@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.core.attribution import Attribution
+from pellucid.core.missing import without_missing
 from pellucid.core.refiner import is_ensemble, is_masked
 from pellucid.core.statistics import draws_of
 from pellucid.evaluate import maths
@@ -58,6 +59,7 @@ def agreement(rows: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.Da
 
 def _rows(maps: Sequence[Attribution], group: str | None) -> Iterator[dict[str, Any]]:
     kept: dict[tuple[int, tuple[str, ...]], Tensor | None] = {}
+    maps = [without_missing(a) for a in maps]  # two maps do not agree by being zero where there is nothing
 
     def standing(place: int, names: tuple[str, ...]) -> Tensor | None:
         if (place, names) not in kept:
