@@ -93,7 +93,7 @@ def run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe: data, train, explain, evaluate, aggregate, report."""
+    """Run a recipe: data, eda, train, explain, refine, evaluate, aggregate, analyse, report."""
     _run(recipe, out, resume, fresh, tuple(only or ()), quiet, as_json, best=best, runner=runner, jobs=jobs)
 
 

@@ -60,7 +60,7 @@ from pellucid.study.refinement import packed, unpacked
 
 FORMAT = 1
 TABLES = (
-    "data", "eda_notes", "eda_checks", "eda_labels", "eda_cooccurrence", "eda_people", "eda_associations",
+    "data", "cleaning", "eda_notes", "eda_checks", "eda_labels", "eda_cooccurrence", "eda_people", "eda_associations",
     "eda_pictures", "eda_histograms", "eda_montage", "eda_regions", "eda_compartments", "eda_places", "eda_features",
     "eda_correlations", "eda_violins", "eda_scores",
     "predictions", "performance", "thresholds", "calibration", "reliability", "history",
