@@ -247,6 +247,7 @@ def test_the_measures_of_one_map() -> None:
     box[0, 1], box[2, 2] = True, True
     found = box_measures(support, box)
     assert (found["hit"], found["iou"], found["iou_half"]) == (0, pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert found["iou_half_chance"] == pytest.approx((4 / 16) / (2 + 2 - 4 / 16))  # 2 pixels of 16, a box of 2
     assert (found["hit_iou_10"], found["hit_iou_25"], found["share"]) == (1, 1, 2 / 16)
     assert outside(support, box) == {"outside": 0.5, "outside_area": 14 / 16}
     assert nearer_own(support, box, ~box & (support == 0)) == 1

@@ -21,21 +21,31 @@ MEASURE = {
 }  # fmt: skip
 
 
-def statement_of(statement: str, measure: str, cases: str, rows: pd.DataFrame) -> str:
+def statement_of(statement: str, measure: str, rows: pd.DataFrame) -> str:
     """A statement with its verdict for each method, and the numbers of the one that comes nearest to it."""
     verdicts = [
         f"{WORDS[v]} for {listed([str(m) for m in rows[rows['verdict'] == v]['method']], 4)}"
         for v in (HOLDS, FAILS, OPEN, MISSING) if (rows["verdict"] == v).any()
     ]  # fmt: skip
+    name = f"{statement[:1].upper()}{statement[1:]} ({MEASURE.get(measure, measure)}): {'; '.join(verdicts)}"
     known = rows[rows["difference"].notna()]
-    tail = ""
-    if len(known):
-        rising = rows["direction"].iloc[0] == "less"
-        first = known.sort_values("difference", ascending=rising, kind="stable").head(1).to_dict("records")[0]
-        tail = f" Nearest to it: {_number(first)}."
-    name = statement[:1].upper() + statement[1:]
-    which = f", {cases}" if cases not in (ALL, "pairs") and " and " not in cases else ""
-    return f"{name} ({MEASURE.get(measure, measure)}{which}): {'; '.join(verdicts)}.{tail}"
+    if not len(known):
+        return f"{name}: {next((n for n in rows['note'] if n), 'no number')}."
+    falling = rows["direction"].iloc[0] != "less"
+    first = known.sort_values("difference", ascending=not falling, kind="stable").head(1).to_dict("records")[0]
+    return f"{name}. Nearest to it: {_number(first)}."
+
+
+def headline(rows: pd.DataFrame) -> str:
+    """What the most telling statements come to, in counts of methods."""
+    said = []
+    for (statement, measure), own in rows.groupby(["statement", "measure"], sort=False):
+        counts = own["verdict"].value_counts()
+        found = [v for v in (HOLDS, FAILS, OPEN, MISSING) if v in counts]
+        verdicts = [f"{WORDS[v]} for {int(counts[v])} of {len(own)}" for v in found]
+        said.append(f"{statement} ({MEASURE.get(str(measure), str(measure))}): {', '.join(verdicts)}")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]} {'method' if rows['method'].nunique() == 1 else 'methods'}."
 
 
 def _number(r: dict[Any, Any]) -> str:
@@ -54,7 +64,7 @@ def readers_of(made: pd.DataFrame) -> list[str]:
     what = {"hit": "the centre of one box in the other", "iou": "overlap"}
     return [
         f"Two readers on one picture ({r['region']}), {what[str(r['measure'])]}: {number(r['value'])} "
-        f"{interval(r['low'], r['high'])} ({count(r['n'], 'picture')}). No map can be asked for more."
+        f"{interval(r['low'], r['high'])} ({count(r['n'], 'picture')}). More cannot be expected of a map."
         for r in own.to_dict("records")
     ]
 

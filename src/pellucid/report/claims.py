@@ -7,12 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.evaluate.cohort.claims import CONTROLS, FAILS, HOLDS, MISSING, OPEN
+from pellucid.evaluate.cohort.claims import CONTROLS, MISSING
 from pellucid.report.charts import Bar
-from pellucid.report.claim_words import READERS, WORDS, by_finding, passed_of, readers_of, statement_of, table_of, whole
+from pellucid.report.claim_words import (
+    READERS,
+    WORDS,
+    by_finding,
+    headline,
+    passed_of,
+    readers_of,
+    statement_of,
+    table_of,
+    whole,
+)
 from pellucid.report.dots import level_dots
 from pellucid.report.numbers import is_number, number
-from pellucid.report.pieces import Panel, count, panel, picture
+from pellucid.report.pieces import Panel, panel, picture
 from pellucid.study.store import Run
 
 RULE = (
@@ -20,6 +30,7 @@ RULE = (
     "findings and methods, and the random map does worse; it does not hold where the interval lies wholly on the other "
     "side; else it is not settled. What is not settled is neither shown nor refuted."
 )
+PARTS = ("TP", "said to be there")
 
 
 @dataclass(frozen=True)
@@ -27,13 +38,14 @@ class Card:
     """How one claim is shown: its title, the measures that are drawn, and what has to be kept in mind."""
 
     title: str
+    telling: tuple[str, ...]  # measures whose verdicts are its headline
     drawn: tuple[tuple[str, str, str], ...]  # statement (empty: any), measure, heading
     note: str
 
 
 CARDS = {
     "boxes": Card(
-        "Do the maps agree with the radiologists’ boxes?",
+        "Do the maps agree with the radiologists’ boxes?", ("hit",),
         (("better than a map that knows nothing", "hit", "maximum in the box"),
          ("better than a map that knows nothing", "iou", "overlap at equal size"),
          ("", "hit_iou_10", "overlap of 0.1 or more")),
@@ -42,19 +54,19 @@ CARDS = {
         "usually lies. Boxes are drawn around what a reader saw; the model may go by something else, and be right.",
     ),
     "focus": Card(
-        "Do surer predictions have more focused maps?",
+        "Do surer predictions have more focused maps?", ("gini",),
         (("", "gini", "ρ of confidence and Gini index"), ("", "effective_share", "ρ of confidence and spread")),
         "Spearman’s ρ over maps, patients drawn. The size of the finding is not held constant: a small one may make a "
         "map both focused and sure.",
     ),
     "outside": Card(
-        "Do wrong answers look outside the lungs?",
+        "Do wrong answers look outside the lungs?", ("outside",),
         (("false positives look outside the lungs more than true ones", "outside", "false less true positives"),
          ("wrong answers look outside the lungs more than right ones", "outside", "wrong less right answers")),
         "Difference in the mean share of the evidence that lies outside the lungs.",
     ),
     "apart": Card(
-        "Are the maps of findings that occur together separate?",
+        "Are the maps of findings that occur together separate?", ("shared_top", "own_box"),
         (("", "shared_top", "share of the highest tenth"), ("", "spearman", "rank correlation"),
          ("", "own_box", "denser in its own box")),
         "Of pairs of findings that the model says are in one picture. Two maps that know nothing of each other share a "
@@ -77,9 +89,10 @@ def _card(card: Card, own: pd.DataFrame) -> Panel:
         return panel(card.title, f"{WORDS[MISSING]}: {own['note'].iloc[0]}.", notes=[])
     main = _main(made)
     asked = main[~main["method"].isin([*CONTROLS, READERS])]
+    plain = asked[~asked["cases"].isin(PARTS)]  # the parts of the cases are in the picture and in the table
     points = [
-        statement_of(str(statement), str(measure), str(cases), rows)
-        for (statement, measure, cases), rows in asked.groupby(["statement", "measure", "cases"], sort=False)
+        statement_of(str(statement), str(measure), rows)
+        for (statement, measure), rows in plain.groupby(["statement", "measure"], sort=False)
     ]
     missing = own[(own["groups"] == 0) & (own["note"] != "")]
     points += [
@@ -88,12 +101,12 @@ def _card(card: Card, own: pd.DataFrame) -> Panel:
     ]
     readers = readers_of(made)
     notes = [card.note, RULE]
-    said = main["note"][main["note"].str.contains("estimated")]
-    if len(said):
+    if main["region"].str.endswith("_classical").any():
         notes.insert(1, "The lungs are estimated by classical means; nobody read them.")
     passed = passed_of(main)
     return panel(
-        card.title, _line(asked), points=[*points, *readers, *passed], picture=_picture(card, main), notes=notes,
+        card.title, headline(plain[plain["measure"].isin(card.telling)]),
+        points=[*points, *readers, *passed], picture=_picture(card, main), notes=notes,
         table=table_of(main), more=by_finding(made),
     )  # fmt: skip
 
@@ -104,12 +117,6 @@ def _main(made: pd.DataFrame) -> pd.DataFrame:
     return made[(made["finding"] == whole(made)) & ~single]
 
 
-def _line(asked: pd.DataFrame) -> str:
-    counts = asked["verdict"].value_counts()
-    said = [f"{WORDS[v]}: {int(counts[v])}" for v in (HOLDS, FAILS, OPEN, MISSING) if counts.get(v, 0)]
-    return f"Of {count(len(asked), 'statement')} about {count(asked['method'].nunique(), 'method')}: {', '.join(said)}."
-
-
 def _picture(card: Card, main: pd.DataFrame) -> dict[str, str] | None:
     methods = [str(m) for m in dict.fromkeys(main["method"]) if m != READERS]
     methods.sort(key=lambda m: m in CONTROLS)
@@ -118,7 +125,7 @@ def _picture(card: Card, main: pd.DataFrame) -> dict[str, str] | None:
     for statement, measure, heading in card.drawn:
         own = main[(main["measure"] == measure) & ((main["statement"] == statement) | (statement == ""))]
         own = own.drop_duplicates(["method", "cases"])
-        if not len(own):
+        if not own["value"].notna().any():
             continue
         kinds = [str(c) for c in dict.fromkeys(own["cases"])] if card.drawn[0][1] != "outside" else [""]
         by: dict[tuple[str, str], Any] = {

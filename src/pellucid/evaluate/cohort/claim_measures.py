@@ -40,13 +40,16 @@ def box_measures(support: Tensor, box: Tensor) -> dict[str, float]:
     ``hit``: whether the maximum lies in it (the pointing game; of tied maxima their share). ``iou``: of the box and
     as many of the highest pixels; ``iou_half``: of the box and the pixels of at least half the maximum;
     ``hit_iou_10``, ``hit_iou_25``: whether ``iou`` is at least 0.1, 0.25. What a map that knows nothing gives on
-    average: ``share``, the box's share of the picture, for ``hit``; ``share / (2 − share)`` for ``iou``.
+    average: ``share``, the box's share of the picture, for ``hit``; ``share / (2 − share)`` for ``iou``; for
+    ``iou_half`` ``iou_half_chance``, of as many pixels as the map has above half its maximum.
     """
     found = levels(support, box)
     matched = iou_matched(found)
     size, hits = (float(v) for v in found.at_least(0.5 * found.values[:1]))
+    expected = size * found.region / found.pixels
     return {
         "hit": pointing_game(support, box), "iou": matched, "iou_half": hits / (size + found.region - hits),
+        "iou_half_chance": expected / (size + found.region - expected),
         "hit_iou_10": float(matched >= 0.1), "hit_iou_25": float(matched >= 0.25),
         "share": found.region / found.pixels,
     }  # fmt: skip

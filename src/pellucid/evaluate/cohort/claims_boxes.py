@@ -28,6 +28,7 @@ PLACE = "better than another patient's map of that finding"
 RANDOMLY = "better than the random map"
 SHARES = ("hit", "hit_iou_10", "hit_iou_25")
 MEASURES = (*SHARES, "iou", "iou_half")
+FURTHER = ("share", "iou_half_chance", "hit_elsewhere", "iou_elsewhere")
 SUBSETS = ("all", "TP")
 
 
@@ -38,12 +39,11 @@ def agreement_claims(
 
     For each method, finding and region of boxes, over all explained cases that have it and over true positives:
     the share of maps whose maximum lies in the box (``hit``), whose overlap reaches 0.1 and 0.25, and the mean overlap
-    at equal size and at half the maximum. Four statements: ``hit`` and ``iou`` are better than a map that knows
-    nothing, from the box's area alone; they are better than those of another patient's map of that finding laid on this
-    box, which knows where such findings usually lie; the others are better than the random map's; and ``hit`` and
-    ``hit_iou_10`` reach what is ``stated``. Two
-    readers' boxes on one picture are the method ``readers``: ``hit`` is whether the centre of one lies in the other,
-    ``iou`` their overlap.
+    at equal size and at half the maximum. Four statements: ``hit``, ``iou`` and ``iou_half`` are better than a map
+    that knows nothing, from the areas alone; ``hit`` and ``iou`` are better than those of another patient's map of that
+    finding laid on this box, which knows where such findings usually lie; the shares that reach an overlap are better
+    than the random map's; and ``hit`` and ``hit_iou_10`` reach what is ``stated``. Two readers' boxes on one picture
+    are the method ``readers``: ``hit`` is whether the centre of one lies in the other, ``iou`` their overlap.
 
     Args:
         maps: the table of :mod:`~pellucid.study.analyses.clinical_claims`.
@@ -51,7 +51,7 @@ def agreement_claims(
         n_boot: draws of patients.
         seed: of the draws.
     """
-    own = maps[maps["measure"].isin([*MEASURES, "share", "hit_elsewhere", "iou_elsewhere"])]
+    own = maps[maps["measure"].isin([*MEASURES, *FURTHER])]
     if not len(own):
         return [not_testable(CLAIM, CHANCE, "no explained case has a box of the finding that is explained")]
     wide = widened(own, "region")
@@ -85,8 +85,9 @@ def _finding(table: pd.DataFrame, stated: float | None, n_boot: int, seed: int, 
             share = kept["share"].to_numpy(float)
             means = sample.means(values)
             extra = base | {"measure": measure} | beside(means, control)
-            if measure in ("hit", "iou"):
-                chance = share if measure == "hit" else share / (2 - share)
+            if measure in ("hit", "iou", "iou_half"):
+                chance = {"hit": share, "iou": share / (2 - share)}.get(measure)
+                chance = kept["iou_half_chance"].to_numpy(float) if chance is None else chance
                 found = (
                     share_against(sample, values, float(chance.mean())) if measure == "hit"
                     else measured_against(sample, means, sample.means(chance))

@@ -50,13 +50,8 @@ def outside_claims(maps: pd.DataFrame, *, n_boot: int = 1000, seed: int = 0) -> 
                         "measure": MEASURE, "cases": f"{'+'.join(wrong)} and {'+'.join(right)}",
                         "region": str(table["region"].iloc[0]), "direction": "more"}  # fmt: skip
                 found = _compared(mine, mine["outcome"].isin(wrong).to_numpy(), random, n_boot, seed)
-                note = "; ".join(w for w in (found.get("note", ""), _estimated(base["region"])) if w)
-                rows.append(base | found | {"note": note})
+                rows.append(base | found)
     return rows
-
-
-def _estimated(region: str) -> str:
-    return "the lungs are estimated by classical means, nobody read them" if region.endswith("_classical") else ""
 
 
 def _compared(mine: pd.DataFrame, wrong: NDArray[np.bool_], random: pd.Series, n_boot: int, seed: int) -> Row:
