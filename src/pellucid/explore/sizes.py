@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from pellucid.core.case import Case
 from pellucid.explore.cohort import Cohort
 
 FEW = 5  # cases named
+SAME = 0.02  # of a spacing: what is nearer is no other spacing
 COLUMNS = ["check", "found", "n", "of", "sentence"]
 
 
@@ -81,7 +82,7 @@ def _pictures(pictures: pd.DataFrame) -> Iterator[Row]:
     yield "constant_picture", n > 0, n, of, said
     for column, word in (("shape", "sizes"), ("spacing", "spacings")):
         kinds = pictures.drop_duplicates(["case", column])[column].value_counts()
-        if len(kinds) > 1:
+        if len(kinds) > 1 and (column == "shape" or _apart(kinds.index)):
             most = ", ".join(f"{k} ({v})" for k, v in kinds.head(3).items())
             more = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
             said = f"Pictures have {len(kinds)} {word}: {most}{more}."
@@ -100,6 +101,14 @@ def _pictures(pictures: pd.DataFrame) -> Iterator[Row]:
             are = "picture is" if across == 1 else "pictures are"
             said = f"{across} {are} in more than one part: a leak, whatever the patients are called."
         yield "duplicate_across_parts", across > 0, across, of, said
+
+
+def _apart(kinds: Iterable[str]) -> bool:
+    """Whether two of these spacings differ along an axis by more than rounding."""
+    axes = [[float(v) for v in kind.split("×")] for kind in kinds]
+    if len({len(a) for a in axes}) > 1:
+        return True
+    return any(max(along) > (1 + SAME) * min(along) for along in zip(*axes))
 
 
 def _named(cases: pd.Series) -> str:
