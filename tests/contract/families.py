@@ -83,7 +83,8 @@ class Family:
     """A kind of model: how to make one, its cases and two targets.
 
     ``offers`` is what methods may need of it (``Explainer.needs``), ``make`` its module; the last linear layer is
-    called ``head``, and the features of several inputs go into it side by side.
+    called ``head``, and the features of several inputs go into it side by side. ``inside``: only methods that look
+    inside the model are asked; to the others it is like the families before it.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Family:
     spacing: tuple[float, ...] | None = None
     offers: frozenset[str] = CONVOLUTIONAL
     make: Callable[[Family], nn.Module] | None = None
+    inside: bool = False
 
     def runs(self, method: str) -> bool:
         """Whether a method says that it runs on this kind of model."""
@@ -187,13 +189,17 @@ FAMILIES = {
         ),
         Family(
             "fusion_network", {"t1": (1, 8, 8), "t2": (2, 8, 8), "table": (3,)}, "classification", 3, CLASSES,
-            make=lambda f: fusion_network(f.shapes),
+            make=lambda f: fusion_network(f.shapes), inside=True,
         ),
         Family("volume_segmentation", {"ct": (1, 4, 8, 6)}, "segmentation", 3, REGIONS, spacing=(3.0, 1.0, 1.0)),
     )
 }
 METHODS = list(EXPLAINERS)
-PAIRS = [(f, m) for f in FAMILIES for m in METHODS if FAMILIES[f].runs(m)]
+OUTSIDE = ("perturbation", "shapley", "control")  # methods that do not look inside the model
+PAIRS = [
+    (f, m) for f in FAMILIES for m in METHODS
+    if FAMILIES[f].runs(m) and not (FAMILIES[f].inside and EXPLAINERS[m].family in OUTSIDE)
+]  # fmt: skip
 MISFITS = [(f, m) for f in FAMILIES for m in METHODS if not FAMILIES[f].runs(m)]
 
 

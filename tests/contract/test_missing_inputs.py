@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import pellucid as pc
 from contract.families import CONVOLUTIONAL, FAMILIES, METHODS, Family, small
+from fusion_nets import fusion_network
 from pellucid.core.attribution import Attribution
 from pellucid.core.case import Case
 from pellucid.core.metric import METRICS
@@ -34,7 +35,10 @@ class Plugged(nn.Module):
         return self.network(*others[: self.at], value, *others[self.at :])
 
 
-FAMILY = Family("three", SHAPES, "classification", 3, (ClassScore(0), ClassScore(2)), offers=CONVOLUTIONAL)
+FAMILY = Family(
+    "three", SHAPES, "classification", 3, (ClassScore(0), ClassScore(2)), offers=CONVOLUTIONAL,
+    make=lambda f: fusion_network(f.shapes),
+)  # fmt: skip
 
 
 def predictors(missing: str, family: Family = FAMILY) -> tuple[Predictor, Predictor]:
