@@ -289,6 +289,9 @@ def test_a_patient_on_two_sides_and_sizes_that_differ_are_told():
     said = explore.checks(made, rows, cases).set_index("check")["sentence"]
     assert said["patient_in_two_parts"] == "1 of 1 patients are in more than one part: a leak."
     assert said["shape"] == "Pictures have 2 sizes: 8×8 (1), 8×9 (1)."
+    both = pc.Case(id="two", inputs={"a": torch.rand(1, 8, 8), "b": torch.rand(1, 4, 4)}, truth=0)
+    rows = pd.DataFrame(explore.picture_rows(both, "train"))
+    assert "shape" not in set(explore.checks(made, rows, [both])["check"])  # of different inputs: no fault
     for other, told in ((1.004, False), (2.0, True)):
         pair = [case(i, 0, image=torch.rand(1, 8, 8), spacing=(1, (1.005, other)[i])) for i in range(2)]
         rows = pd.DataFrame([r for c in pair for r in explore.picture_rows(c, "train")])

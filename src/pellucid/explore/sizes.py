@@ -80,13 +80,14 @@ def _pictures(pictures: pd.DataFrame) -> Iterator[Row]:
     n = constant["case"].nunique()
     said = f"{n} {looked} have a constant picture: {_named(constant['case'])}." if n else f"None {looked} is constant."
     yield "constant_picture", n > 0, n, of, said
-    for column, word in (("shape", "sizes"), ("spacing", "spacings")):
-        kinds = pictures.drop_duplicates(["case", column])[column].value_counts()
-        if len(kinds) > 1 and (column == "shape" or _apart(kinds.index)):
-            most = ", ".join(f"{k} ({v})" for k, v in kinds.head(3).items())
-            more = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
-            said = f"Pictures have {len(kinds)} {word}: {most}{more}."
-            yield column, True, int(kinds.iloc[1:].sum()), of, said
+    shapes = {str(name): own["shape"] for name, own in pictures.groupby("input", sort=False)}
+    for name, own in shapes.items():
+        if own.nunique() > 1:
+            of_it = f" of {name}" if len(shapes) > 1 else ""
+            yield "shape", True, *_kinds(own.value_counts(), f"Pictures{of_it} have", "sizes")
+    spacings = pictures.drop_duplicates("case")["spacing"].value_counts()
+    if len(spacings) > 1 and _apart(spacings.index):
+        yield "spacing", True, *_kinds(spacings, "Pictures have", "spacings")
     once = pictures.drop_duplicates("case")
     double = once[once.duplicated("hash", keep=False)]
     sides = double.groupby("hash")
@@ -101,6 +102,13 @@ def _pictures(pictures: pd.DataFrame) -> Iterator[Row]:
             are = "picture is" if across == 1 else "pictures are"
             said = f"{across} {are} in more than one part: a leak, whatever the patients are called."
         yield "duplicate_across_parts", across > 0, across, of, said
+
+
+def _kinds(kinds: pd.Series, start: str, word: str) -> tuple[int, int, str]:
+    """How many are not of the commonest kind, of how many, and which kinds there are."""
+    most = ", ".join(f"{k} ({v})" for k, v in kinds.head(3).items())
+    more = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
+    return int(kinds.iloc[1:].sum()), int(kinds.sum()), f"{start} {len(kinds)} {word}: {most}{more}."
 
 
 def _apart(kinds: Iterable[str]) -> bool:
