@@ -96,7 +96,7 @@ def test_shared_evidence(run: Run) -> None:
     ]
     titles = [p["title"] for p in card["parts"]]
     assert titles[0] == "Of the labels (φ)"
-    assert card["parts"][1]["line"] == "most alike: Mass and Nodule, -1.00 [-1.00, -1.00]."
+    assert card["parts"][1]["line"] == "most alike: Mass and Nodule, -1.00 [-1.00, -1.00], 8 pictures."
     ((name, table),) = card["more"]
     assert name == "Pairs, grad_cam"
     assert table["rows"][0]["name"] == "Mass and Nodule"

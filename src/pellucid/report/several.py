@@ -112,5 +112,5 @@ def _numbers(row: Mapping[Any, Any]) -> str:
 def _boxed(case: Case, row: Mapping[Any, Any]) -> str:
     """Whether somebody has drawn the finding; of a finding that is not there nothing is said."""
     if str(row["target"]) in case.regions:
-        return "; outlined: its box"
+        return "; box outlined"
     return "; no box" if is_number(row["truth"]) and float(row["truth"]) > 0 else ""

@@ -76,7 +76,9 @@ def _matrix(own: pd.DataFrame, names: Sequence[str], measure: str) -> Panel:
     known = rows[rows["value"].notna()]
     words = (ANSWERS | MAPS)[measure]
     top = max(known.to_dict("records"), key=lambda r: float(r["value"]), default=None)
-    said = "nothing to compare" if top is None else f"most alike: {top['first']} and {top['second']}, {_value(top)}"
+    said = "nothing to compare"
+    if top is not None:
+        said = f"most alike: {top['first']} and {top['second']}, {_value(top)}, {count(int(top['n']), 'picture')}"
     figure = agreement_matrix(names, values, signed="overlap" not in measure)
     alt = f"Matrix {words} of {listed(list(names), 14)}; {said}"
     return panel(words[:1].upper() + words[1:], f"{said}.", picture=picture(figure, alt, colours=128))

@@ -162,7 +162,7 @@ def _by_zone(found: _Found) -> dict[str, Any]:
     for zone in found.zones:
         mass, rich = (found.row(found.whole, zone, m) for m in ("mass", "enrichment"))
         share = {"text": number(mass["share"]) if mass else DASH, "small": ""}
-        cells = [share, _cell(mass), _cell(rich), _cell(mass, "over_random")]
+        cells = [share, _cell(mass), _cell(rich) | {"why": ""}, _cell(mass, "over_random")]
         rows.append({"name": zone, "control": False, "cells": cells})
     head = [f"zone ({found.whole})", "part of the picture", "mass", "enrichment", "mass minus random"]
     return {"head": head, "rows": rows}
