@@ -83,8 +83,8 @@ class Family:
     """A kind of model: how to make one, its cases and two targets.
 
     ``offers`` is what methods may need of it (``Explainer.needs``), ``make`` its module; the last linear layer is
-    called ``head``, and the features of several inputs go into it side by side. ``inside``: only methods that look
-    inside the model are asked; to the others it is like the families before it.
+    called ``head``, and the features of several inputs go into it side by side. ``inside``: one method is asked for
+    each way of looking inside the model; all others see in it what they see in the families before it.
     """
 
     name: str
@@ -195,10 +195,10 @@ FAMILIES = {
     )
 }
 METHODS = list(EXPLAINERS)
-OUTSIDE = ("perturbation", "shapley", "control")  # methods that do not look inside the model
+# One for each way of looking inside a model.
+INSIDE = ("saliency", "guided_backprop", "deeplift", "lrp", "grad_cam", "ablation_cam")
 PAIRS = [
-    (f, m) for f in FAMILIES for m in METHODS
-    if FAMILIES[f].runs(m) and not (FAMILIES[f].inside and EXPLAINERS[m].family in OUTSIDE)
+    (f, m) for f in FAMILIES for m in METHODS if FAMILIES[f].runs(m) and (m in INSIDE or not FAMILIES[f].inside)
 ]  # fmt: skip
 MISFITS = [(f, m) for f in FAMILIES for m in METHODS if not FAMILIES[f].runs(m)]
 
