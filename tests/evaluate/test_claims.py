@@ -282,6 +282,18 @@ def test_shares_have_wilsons_interval_also_where_nothing_hits() -> None:
         row = share_against(sample, np.array([1.0] * hits + [0.0] * (20 - hits)), 0.5)
         wanted = stats.binomtest(hits, 20).proportion_ci(method="wilson")
         assert [row["low"], row["high"]] == pytest.approx([wanted.low, wanted.high])
+        assert row["p"] == pytest.approx(stats.binomtest(hits, 20, 0.5).pvalue)  # of one half its two tails are alike
+
+
+def test_a_patient_with_many_pictures_is_one_patient_also_among_shares() -> None:
+    """Patients of whom all maps hit or miss, by chance alone: with the patients as n, 16 of 100 cohorts 'held'."""
+    rng, sizes, held = np.random.default_rng(0), np.array([20] + [6] * 3 + [1] * 26), 0
+    sample = Sample(np.repeat(np.arange(30), sizes).astype(str), n_boot=1, seed=0)
+    for _ in range(300):
+        row = share_against(sample, np.repeat((rng.random(30) < 0.16).astype(float), sizes), 0.16)
+        held += row["difference_low"] > 0 and row["p"] < 0.05
+    assert held <= 12
+    assert share_against(sample, np.ones(64), 0.16)["low"] < 0.8  # (Σ m)² / Σ m² = 7.7 patients, not 30
 
 
 def test_the_rule_of_the_verdicts() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import beta, norm, t
 
 from pellucid.core.statistics import FEWEST, Array, draws_of, holm
 
@@ -89,21 +89,25 @@ def measured_against(sample: Sample, values: Array, against: Array | float) -> R
 
 
 def share_against(sample: Sample, values: Array, against: float) -> Row:
-    """The same for a share of hits and misses, by Wilson's interval and the score test, patients being their number.
+    """The same for a share of hits and misses, by Wilson's interval and the exact binomial test.
 
-    A bootstrap of hits that are all misses has no width; this has. Where a patient has several cases it is wider than
-    it need be. ``against`` is taken as known. Source: wilson1927probable.
+    A bootstrap of hits that are all misses has no width; this has. Their number is that of the patients; where some
+    have more cases than others it is the less that these weigh, ``(Σ m)² / Σ m²`` of m cases each, as if a patient's
+    cases were all hits or all misses: it may be wider than it need be. ``against`` is taken as known. Source:
+    wilson1927probable.
     """
-    value, n = float(values.mean()) if len(values) else np.nan, sample.groups
-    row: Row = {"value": value, "against": against, "difference": value - against, "n": sample.n, "groups": n}
-    if n < FEWEST:
+    value, groups = float(values.mean()) if len(values) else np.nan, sample.groups
+    row: Row = {"value": value, "against": against, "difference": value - against, "n": sample.n, "groups": groups}
+    if groups < FEWEST:
         return row
-    z = float(norm.ppf(0.975))
+    n, z = sample.n**2 / float((np.bincount(sample.place) ** 2).sum()), float(norm.ppf(0.975))
     middle = (value + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
     low, high = max(0.0, middle - half), min(1.0, middle + half)
-    spread = np.sqrt(against * (1 - against) / n)
-    p = float(2 * norm.sf(abs(value - against) / spread)) if spread > 0 else np.nan
+    hits = value * n  # no whole number: the tails of the binomial as integrals, which agree where it is one
+    above = float(beta.cdf(against, hits, n - hits + 1)) if hits > 1e-9 else 1.0
+    below = float(beta.sf(against, hits + 1, n - hits)) if n - hits > 1e-9 else 1.0
+    p = min(1.0, 2 * min(above, below)) if 0 < against < 1 else np.nan
     return row | {"low": low, "high": high, "difference_low": low - against, "difference_high": high - against, "p": p}
 
 
