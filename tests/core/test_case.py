@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from pellucid.core.case import Case, check_unique
 from pellucid.errors import InputError, PellucidError
@@ -150,3 +151,11 @@ def test_a_missing_input_is_named_and_its_place_is_held_by_zeros() -> None:
 def test_missing_inputs_that_cannot_be(inputs: dict, missing: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Case(id="p1", inputs=inputs, missing=missing)
+
+
+def test_a_picture_is_checked_without_another_of_its_size() -> None:
+    """Of a hundred thousand pictures the memory of what was made to check them would not come back."""
+    x = torch.rand(1, 256, 256)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as made:
+        Case(id="p", inputs={"ct": x})
+    assert sum(max(0, e.self_cpu_memory_usage) for e in made.events()) < x.numel() / 8
