@@ -59,6 +59,7 @@ def test_the_picture_has_band_answer_and_chance() -> None:
     assert lower.lines[1].get_ydata()[0] == 0.4
     assert len(upper.collections) == 1
     assert sum(a.get_visible() for a in figure.axes) == 8
+    assert [len(a.lines) for a in curve_pairs([("a", curve, curve)]).axes] == [4, 3]  # beside each other
 
 
 def test_confusion_of_labels_is_a_table_and_of_classes_a_matrix(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import pages
+from pellucid.evaluate.cohort import claims as rule
 from pellucid.evaluate.cohort.claims import COLUMNS, MAPS
+from pellucid.report import claim_words
 from pellucid.report.claim_words import WORDS
 from pellucid.report.claims import CARDS, claim_panels
 from pellucid.report.html import render
@@ -77,6 +79,11 @@ def test_the_page_has_a_card_for_each_claim_with_the_tables_numbers(run: Run) ->
     assert "overlap at equal size, all explained: saliency" in boxes["picture"]["alt"]
     verdicts = {c["text"] for r in boxes["table"]["rows"] for c in r["cells"][-1:]}
     assert verdicts <= set(WORDS.values())
+
+
+def test_the_page_knows_the_words_of_the_table() -> None:
+    for name in ("HOLDS", "FAILS", "OPEN", "MISSING", "ALL", "RANDOM", "CONTROLS"):
+        assert getattr(claim_words, name) == getattr(rule, name)
 
 
 def test_the_words_follow_the_verdicts_and_a_control_that_passes_is_told(run: Run, tmp_path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.evaluate.cohort.strata import FEWEST
 from pellucid.report.charts import Bar
 from pellucid.report.dots import level_dots
+from pellucid.report.judge import FEWEST
 from pellucid.report.numbers import DASH, interval, is_number, number, p_value
 from pellucid.report.pieces import Panel, panel, picture
 from pellucid.study.store import Run

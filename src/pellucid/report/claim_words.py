@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.evaluate.cohort.claims import ALL, CONTROLS, FAILS, HOLDS, MISSING, OPEN, RANDOM
+from pellucid.report.judge import CONTROLS
 from pellucid.report.numbers import DASH, interval, is_number, number, p_value
 from pellucid.report.pieces import count, listed
 
+# The words of the run's table: its verdicts, and what it calls all findings together and the random map.
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not settled", "not testable"
+ALL, RANDOM = "all", "random"
 WORDS = {HOLDS: "✓ holds", FAILS: "✕ does not hold", OPEN: "? not settled", MISSING: "– not testable"}
 READERS = "readers"
 MEASURE = {

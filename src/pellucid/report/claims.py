@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from pellucid.evaluate.cohort.claims import CONTROLS, MISSING
 from pellucid.report.charts import Bar
 from pellucid.report.claim_words import (
+    MISSING,
     READERS,
     WORDS,
     by_finding,
@@ -21,6 +21,7 @@ from pellucid.report.claim_words import (
     whole,
 )
 from pellucid.report.dots import level_dots
+from pellucid.report.judge import CONTROLS
 from pellucid.report.numbers import is_number, number
 from pellucid.report.pieces import Panel, panel, picture
 from pellucid.study.store import Run

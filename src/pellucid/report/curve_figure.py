@@ -30,7 +30,7 @@ class Curve:
 
 
 def curve_pairs(classes: Sequence[tuple[str, Curve, Curve]]) -> Figure:
-    """For each class its ROC curve, and below it its precision-recall curve.
+    """For each class its ROC curve, and below it its precision-recall curve; of one class beside it.
 
     Args:
         classes: name, ROC, precision-recall.
@@ -38,8 +38,9 @@ def curve_pairs(classes: Sequence[tuple[str, Curve, Curve]]) -> Figure:
     across = min(ACROSS, max(1, len(classes)))
     down = -(-len(classes) // across)
     with house_style():
-        figure = canvas(0.4 + 2.75 * across, 0.35 + 5.3 * down)
-        grid = figure.subplots(2 * down, across, squeeze=False)
+        single = len(classes) == 1
+        figure = canvas(0.6 + 5.6, 3.0) if single else canvas(0.4 + 2.75 * across, 0.35 + 5.3 * down)
+        grid = figure.subplots(1, 2, squeeze=False).T if single else figure.subplots(2 * down, across, squeeze=False)
         for k, (name, roc, pr) in enumerate(classes):
             row, column = 2 * (k // across), k % across
             upper, lower = grid[row, column], grid[row + 1, column]
