@@ -37,8 +37,8 @@ class Spots(nn.Module):
         return 10 * (seen - self.shift) + torch.stack([0 * t[:, 0], 0 * t[:, 0], 0.5 * t[:, 0]], 1)
 
 
-def spots(root: str | None = None, *, n: int = 20, seed: int = 0) -> list[pc.Case]:
-    """Two pictures a patient; what is bright is mostly there, and has a box."""
+def spots(root: str | None = None, *, n: int = 20, shots: int = 2, seed: int = 0) -> list[pc.Case]:
+    """``shots`` pictures a patient; what is bright is mostly there, and has a box."""
     rng = np.random.default_rng(seed)
     lungs = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     for where in LUNGS:
@@ -60,16 +60,18 @@ def spots(root: str | None = None, *, n: int = 20, seed: int = 0) -> list[pc.Cas
                 regions[name][PATCHES[name]] = True
         table = torch.tensor([rng.normal(), rng.normal()], dtype=torch.float32)
         cases.append(
-            pc.Case(id=f"s{i}", inputs={"image": x, "ehr": table}, truth=torch.tensor(truth), regions=regions, group=f"p{i // 2}")
+            pc.Case(id=f"s{i}", inputs={"image": x, "ehr": table}, truth=torch.tensor(truth), regions=regions, group=f"p{i // shots}")
         )
     return cases
 
 
-def recipe(*, targets: list[Any], analysis: list[Any], methods: list[Any] | None = None, n: int = 20) -> dict[str, Any]:
+def recipe(
+    *, targets: list[Any], analysis: list[Any], methods: list[Any] | None = None, **options: Any
+) -> dict[str, Any]:
     """Explained without a training."""
     return {
         "name": "findings", "tasks": [{
-            "name": "chest", "data": {"dataset": "spots", "options": {"n": n}, "zones": ["lung_zones_classical"]},
+            "name": "chest", "data": {"dataset": "spots", "options": options, "zones": ["lung_zones_classical"]},
             "model": {"load": f"{__name__}:Spots", "inputs": ["image", "ehr"], "task": "classification",
                       "classes": list(FINDINGS), "activation": "sigmoid", "features": {"ehr": ["age", "weight"]}},
             "explain": {"methods": methods or ["saliency", "random"], "targets": targets, "cases": "test"},

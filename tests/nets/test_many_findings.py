@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as fn
@@ -12,6 +14,7 @@ from pellucid.nets import build_network
 FINDINGS = [f"finding {k}" for k in range(14)]
 
 
+@cache
 def predictor(name: str) -> pc.Predictor:
     torch.manual_seed(0)
     net = build_network(name, {"classes": 14}).train()

@@ -20,7 +20,7 @@ from pellucid.study.zoned import ELSEWHERE, OUTSIDE, Zoning
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(
-        tmp_path_factory.mktemp("zones") / "run", targets=list(FINDINGS), n=10,
+        tmp_path_factory.mktemp("zones") / "run", targets=list(FINDINGS), n=6, shots=1,
         methods=["saliency", "random", "edge"],
         analysis=[{"zone_importance": {"n_boot": 200}}, {"cooccurrence": {"n_boot": 200}}],
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_the_evidence_lies_in_the_zone_that_the_model_reads(done: Run) -> None:
     assert chance["mean"] == pytest.approx(chance["share"], abs=0.05)
     own = pick(table, method="saliency", zone=OUTSIDE, target="Mass", measure="mass", outcome="all").iloc[0]
     assert own["over_random_high"] < 0
-    assert (own["n"], own["groups"]) == (10, 5)
+    assert (own["n"], own["groups"]) == (6, 6)
     assert {"TP", "TN"} <= set(table["outcome"])
 
 
@@ -82,7 +82,7 @@ def test_findings_that_are_read_off_one_patch_share_their_evidence(done: Run) ->
     apart = pick(table, first="Mass", second="Hernia", method="saliency").set_index("measure")
     assert apart.loc["map_overlap", "value"] == 0
     assert apart.loc["map_correlation", "value"] < 0
-    assert apart.loc["map_overlap", "n"] == 10
+    assert apart.loc["map_overlap", "n"] == 6
     chance = pick(table, first="Mass", second="Nodule", method="random", measure="map_correlation").iloc[0]
     assert abs(chance["value"]) < 0.1
     assert "edge" not in set(table["method"])  # the same map for all findings
