@@ -29,7 +29,7 @@ from pellucid.study.store import Run
 RULE = (
     "A statement holds where the 95 % interval lies wholly on its side, p is under 0.05 after Holm’s correction over "
     "findings and methods, and the random map does worse; it does not hold where the interval lies wholly on the other "
-    "side; else it is not settled. What is not settled is neither shown nor refuted."
+    "side, with such a p; else it is not settled. What is not settled is neither shown nor refuted."
 )
 PARTS = ("TP", "said to be there")
 
