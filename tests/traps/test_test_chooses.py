@@ -91,7 +91,7 @@ def staged(tmp_path, monkeypatch):
         "model": {k: SETTINGS[k] for k in ("network", "options", "inputs", "task", "classes")},
         "train": {"epochs": 3, "batch_size": 4, "schedule": {"plateau": {"patience": 0}}, "monitor": "metric",
                   "patience": 2, "balance": "class_weights", "calibrate": True},
-        "explain": {"methods": ["saliency"]}, "evaluate": {"metrics": ["deletion_auc"]},
+        "explain": {"methods": ["saliency"]}, "evaluate": {"metrics": ["deletion_auc"], "min_positives": 1},
     }]})  # fmt: skip
 
     def run(test, folder):
