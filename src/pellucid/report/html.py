@@ -16,8 +16,8 @@ from pellucid.report.aggregated import aggregated_panels, aggregated_rows
 from pellucid.report.agreements import agreement_panel
 from pellucid.report.answers import answer_panels
 from pellucid.report.bias import bias_panels
-from pellucid.report.cleaning import cleaning_panel
 from pellucid.report.claims import claim_panels
+from pellucid.report.cleaning import cleaning_panel
 from pellucid.report.compared import by_question
 from pellucid.report.confusion import confusion_panels
 from pellucid.report.crossval import crossval_panel
