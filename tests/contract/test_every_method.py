@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 import torch
 from torch import nn
 
 from contract.families import FAMILIES, MISFITS, PAIRS, changed, explain, gap, small, usual
+from pellucid.core.case import Case
 from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.target import ClassScore
 from pellucid.engine import Engine, Problem
@@ -120,15 +122,15 @@ def test_the_seed_decides_and_nothing_else(family: str, method: str) -> None:
     f = FAMILIES[family]
     predictor = f.predictor()
     torch.manual_seed(987)
-    again = explain(small(method), predictor, f.cases(), f.targets)
-    other = explain(small(method), predictor, f.cases(), f.targets, seed=1)
-    for x, y, z in zip(usual(family, method, brief=True), again, other):
-        for a, b, c in zip(x, y, z):
-            assert all(torch.equal(a.maps[k], b.maps[k]) for k in a.maps)
-            if EXPLAINERS[method].stochastic:
-                assert gap(a, c) > 1e-4
-            else:
-                assert gap(a, c) == 0
+    drawn = EXPLAINERS[method].stochastic
+    # What draws nothing is the same by any seed: asked again by another one, once, that is repeated and seed in one.
+    again = explain(small(method), predictor, f.cases(), f.targets, seed=0 if drawn else 1)
+    for x, y in zip(usual(family, method, brief=True), again):
+        assert all(torch.equal(a.maps[k], b.maps[k]) for a, b in zip(x, y) for k in a.maps)
+    if drawn:
+        other = explain(small(method), predictor, f.cases(), f.targets, seed=1)
+        for x, y in zip(usual(family, method, brief=True), other):
+            assert min(gap(a, b) for a, b in zip(x, y)) > 1e-4
 
 
 @both
@@ -256,14 +258,26 @@ def test_the_controls_do_not_know_the_model(family: str, method: str) -> None:
 
 @pytest.mark.parametrize(("family", "method"), [p for p in PAIRS if FAMILIES[p[0]].task == "classification"])
 def test_every_case_of_a_batch_has_its_own_class(family: str, method: str) -> None:
-    f = FAMILIES[family]
-    predictor, cases = f.predictor(), f.cases(6)
+    cases = of_other_classes(family)
+    predictor = FAMILIES[family].predictor()
     rows = explain(small(method), predictor, cases, [ClassScore()])
     picked = [row[0].target["index"] for row in rows]
     assert len(set(picked)) > 1
     for case, k, row in zip(cases, picked, rows):
         ((alone,),) = explain(small(method), predictor, [case], [ClassScore(k)])
         assert gap(row[0], alone, rounding=rounding(method)) < 1e-5
+
+
+@cache
+def of_other_classes(family: str) -> list[Case]:
+    """Three of six cases, in their order, the first of each class that the model gives among them."""
+    f = FAMILIES[family]
+    cases = f.cases(6)
+    with torch.no_grad():
+        given = Engine(f.predictor()).outputs(cases).argmax(1).tolist()
+    first = {k: i for i, k in reversed(list(enumerate(given)))}
+    rest = [i for i in range(6) if i not in first.values()]
+    return [cases[i] for i in sorted([*first.values(), *rest][:3])]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from pellucid.report.crossval import crossval_panel
 from pellucid.study import crossval_fold
 from pellucid.study.crossval import mean_epochs
 from pellucid.study.crossval_fold import prediction_table
-from pellucid.study.crossval_pool import pool_folds
+from pellucid.study.crossval_pool import pool_folds, scored_folds
 from pellucid.study.crossval_results import fold_summary, plain
 from pellucid.study.recipe import Work, load_recipe
 from pellucid.study.run import failures, run_recipe
@@ -360,6 +360,23 @@ def test_the_pool_is_measured_as_one_set_of_cases(
         groups=[str(c.group) for c in cases],
     ).drop(columns="stratum")  # fmt: skip
     pd.testing.assert_frame_equal(found.metrics, expected)
+
+
+def test_a_class_of_too_few_cases_has_no_metric_in_the_pool() -> None:
+    g = torch.Generator().manual_seed(0)
+    truths = torch.stack([torch.arange(12) % 2, (torch.arange(12) < 2).long()], 1)
+    cases = [Case(id=str(i), inputs={"x": torch.zeros(1, 4, 4)}, truth=t) for i, t in enumerate(truths)]
+    model = {"network": "unet", "inputs": ["x"], "task": "classification", "classes": ["usual", "rare"], "activation": "sigmoid"}
+    p = Predictor(torch.nn.Identity(), inputs=["x"], task="classification", classes=["usual", "rare"], activation="sigmoid")
+    table = prediction_table(p, cases, truths, torch.randn(12, 2, generator=g))
+    work = Work.model_validate({"name": "t", "data": {"dataset": "d"}, "model": model, "evaluate": {"min_positives": 3}})
+    found = pool_folds(work, table, cases, seed=0).metrics.query("metric == 'auroc'").set_index("class")
+    assert np.isfinite(found.loc["usual", "value"])
+    assert np.isnan(found.loc["rare", "value"])
+    assert found.loc["rare", "reason"] == "2 positives, fewer than 3"
+    assert found.loc["macro", "value"] == found.loc["usual", "value"]
+    of_draws = {r.of: r.values[0] for r in scored_folds(work, table, cases, seed=0)[0].all(np.ones((1, 12))) if r.metric == "auroc"}
+    assert np.isnan(of_draws["rare"])
 
 
 ALONE = {

@@ -16,7 +16,7 @@ from pellucid.study.recipe import Work
 from pellucid.train import performance
 from pellucid.train.answers import choose_answers
 from pellucid.train.calibration import Calibration
-from pellucid.train.performance import scored_table
+from pellucid.train.performance import least_of, scored_table
 from pellucid.train.scores import Column, Scored, classification, regression
 from pellucid.train.weighted import average
 
@@ -55,7 +55,7 @@ def pool_folds(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: int
     p = said.predictor
     metrics = performance(
         said.truth, said.output, task=m.task, activation=p.activation, classes=p.classes, thresholds=p.thresholds,
-        temperature=p.temperature, groups=said.groups, seed=seed,
+        temperature=p.temperature, min_positives=work.evaluate.min_positives, groups=said.groups, seed=seed,
     )  # fmt: skip
     return Pooled(metrics.drop(columns="stratum"), said.thresholds, p.temperature, said.calibration)
 
@@ -68,8 +68,10 @@ def scored_folds(work: Work, table: pd.DataFrame, cases: Sequence[Case], seed: i
     p = said.predictor
     if work.model.task == "regression":
         return regression(said.truth, said.output, p.classes), said.groups
-    scored = classification(said.truth, said.output, p.activation, p.classes, p.thresholds, p.temperature)
-    return scored, said.groups
+    least = least_of(work.evaluate.min_positives)
+    return classification(
+        said.truth, said.output, p.activation, p.classes, p.thresholds, p.temperature, least
+    ), said.groups
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,13 +92,19 @@ def performance(
     elif task == "regression":
         scored = regression(truth, output, classes)
     else:
-        least = min_positives if min_positives > 1 else 0
-        scored = classification(truth, output, activation, classes, thresholds, temperature, least)
+        scored = classification(
+            truth, output, activation, classes, thresholds, temperature, least_of(min_positives)
+        )
     parts = [_table("all", scored, names, n_boot, seed)]
     for stratum in sorted(set(strata.tolist())) if strata is not None else ():
         chosen = np.flatnonzero(strata == stratum)
         parts.append(_table(stratum, scored.of(chosen), names[chosen], n_boot, seed))
     return pd.concat(parts, ignore_index=True)
+
+
+def least_of(min_positives: int) -> int:
+    """Below how many cases a class has no metric; 1 gives what can be computed, and says itself where nothing can."""
+    return min_positives if min_positives > 1 else 0
 
 
 def scored_table(scored: Scored, groups: Sequence[str], *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
