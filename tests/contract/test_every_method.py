@@ -274,7 +274,7 @@ def of_other_classes(family: str) -> list[Case]:
     f = FAMILIES[family]
     cases = f.cases(6)
     with torch.no_grad():
-        given = Engine(f.predictor()).outputs(cases).argmax(1).tolist()
+        given = Engine(f.predictor()).predict(cases).argmax(1).tolist()
     first = {k: i for i, k in reversed(list(enumerate(given)))}
     rest = [i for i in range(6) if i not in first.values()]
     return [cases[i] for i in sorted([*first.values(), *rest][:3])]
