@@ -211,10 +211,12 @@ def explain(
     *,
     seed: int = 0,
     background: Sequence[Case] = (),
+    by: Engine | None = None,
     **engine: object,
 ) -> list[list[Attribution]]:
-    """Maps ``[case][target]`` of a batch, by the engine alone."""
-    problem = Problem(Engine(predictor, **engine), cases, targets, seed=seed, background=background)  # type: ignore[arg-type]
+    """Maps ``[case][target]`` of a batch, by the engine alone: one of their own, or ``by`` one that made others."""
+    own = by or Engine(predictor, **engine)  # type: ignore[arg-type]
+    problem = Problem(own, cases, targets, seed=seed, background=background)
     return attributions(problem, as_explainer(method))
 
 
