@@ -85,9 +85,15 @@ def test_strata_of_many_classes_keep_a_table_of_their_means(run: Run, tmp_path) 
     table = run.table("performance", "labels")
     kept.put_table("performance", "labels", pd.concat([table, table.assign(stratum="view=AP")]))
     found = performance_tables(kept, "labels")
-    assert [(t["part"], t["corner"]) for t in found] == [(p, c) for p in ("test", "val") for c in ("class", "measure")]
-    assert {r["of"] for r in found[1]["rows"]} == {"macro"}
-    assert found[1]["strata"] == ["all", "view=AP"]
+    assert [(t["part"], t["corner"]) for t in found] == [(p, c) for p in ("test", "val") for c in ("class", "level")]
+    assert [r["name"] for r in found[1]["rows"]] == ["all cases", "view: AP"]
+    mean = table.query("part == 'test' and metric == 'f1' and `class` == 'macro'").iloc[0]
+    for row in found[1]["rows"]:
+        cell = row["cells"][found[1]["strata"].index("f1")]
+        assert cell["text"] == number(mean["value"])
+        assert mean["reason"]
+        assert [row["of"], cell["why"]].count("") <= 1  # the reason is said once: beside the name, or in the cell
+        assert mean["reason"] in row["of"] or cell["why"] == mean["reason"]
 
 
 def test_the_diagram_has_its_points_and_counts_and_takes_any_name() -> None:

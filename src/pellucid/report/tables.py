@@ -13,6 +13,7 @@ from pellucid.study.store import Run
 
 Cell = dict[str, Any]
 OVER_ALL = ("all", "macro")
+FEW = 4  # strata side by side; more go down the page
 MANY = 3  # names of classes, "macro" among them, beyond which the classes go down the page
 
 
@@ -54,7 +55,7 @@ def failures(run: Run, task: str) -> list[tuple[str, str, str]]:
 
 
 def performance_tables(run: Run, task: str) -> list[Cell]:
-    """One table per part: metrics down, strata across."""
+    """One table per part: metrics down, strata across; or, of many strata, these down and the metrics across."""
     table = run.table("performance", task)
     if not len(table):
         return []
@@ -68,6 +69,9 @@ def performance_tables(run: Run, task: str) -> list[Cell]:
             found.append({"part": str(part), "about": about, **_by_class(own[own["stratum"] == "all"])})
             own = own[own["class"].isin(OVER_ALL)] if own["stratum"].nunique() > 1 else own.head(0)
         strata = list(dict.fromkeys(own["stratum"]))
+        if len(strata) > FEW or (len(strata) > 1 and set(own["class"]) <= set(OVER_ALL)):
+            found += [{"part": str(part), "about": about, **t} for t in _by_level(own)]
+            continue
         rows = []
         for (metric, of), cells in own.groupby(["metric", "class"], sort=False, dropna=False):
             by = {str(c["stratum"]): c for c in cells.to_dict("records")}
@@ -101,6 +105,29 @@ def _by_class(own: pd.DataFrame) -> Cell:
     for of in (str(c) for c in dict.fromkeys(own["class"]) if c not in OVER_ALL):
         rows.append({"name": of, "of": "", "cells": [cell(m, of) for m in metrics]})
     return {"corner": "class", "strata": [m.replace("_", " ") for m in metrics], "rows": rows}
+
+
+def _by_level(own: pd.DataFrame) -> list[Cell]:
+    """Levels down, measures across: where there are many levels. A table for each class; what is over all is one."""
+    over = own["class"].isin(OVER_ALL)
+    parts = [("", own[over]), *((str(of), rows) for of, rows in own[~over].groupby("class", sort=False))]
+    found = []
+    for of, rows in parts:
+        metrics = [str(m) for m in dict.fromkeys(rows["metric"])]
+        shown: list[Cell] = []
+        for level, here in rows.groupby("stratum", sort=False):
+            by = {str(r["metric"]): r for r in here.drop_duplicates("metric").to_dict("records")}
+            cells = [_value(by.get(m)) | {"n": ""} for m in metrics]
+            # What most of a row has is said once, beside its name.
+            why = pd.Series([c["why"] for c in cells]).mode()[0]
+            said = [c | {"why": "" if c["why"] == why else c["why"]} for c in cells]
+            n = f"n {number(int(here['n'].max()))}"
+            name = "all cases" if level == "all" else str(level).replace("=", ": ", 1)
+            shown.append({"name": name, "of": f"{n}; {why}" if why else n, "cells": said})
+        if shown:
+            corner = f"{of}: level" if of else "level"
+            found.append({"corner": corner, "strata": [m.replace("_", " ") for m in metrics], "rows": shown})
+    return found
 
 
 def cost_rows(run: Run, task: str, order: Sequence[str]) -> list[Cell]:
