@@ -59,6 +59,12 @@ def maps(name: str, method: str) -> list[list[Attribution]]:
     return explain(made(name, method), net.predictor(module(name)), net.cases(), net.targets)
 
 
+@cache
+def engine(name: str) -> Engine:
+    """One for all methods in turn, as a user has; the maps of :func:`maps` each have a new one."""
+    return Engine(NETS[name].predictor(module(name)))
+
+
 def own_scores(name: str) -> torch.Tensor:
     """``(B, T)``, by the network itself, without Pellucid."""
     net = NETS[name]
@@ -87,7 +93,7 @@ def test_a_method_keeps_its_word(name: str, method: str) -> None:
                 assert a.notes["completeness_error"] <= 0.0101 or "incomplete" in a.flags
             if method == "lrp":
                 assert a.notes["leak"] < 1e-4 or (a.notes["unknown"] and "incomplete" in a.flags)
-    (alone,) = explain(made(name, method), net.predictor(net_module), net.cases()[1:], net.targets)
+    (alone,) = explain(made(name, method), engine(name).predictor, net.cases()[1:], net.targets, by=engine(name))
     assert max(gap(a, b, rounding=1e-6) for a, b in zip(rows[1], alone)) < 1e-4
     assert all(torch.equal(v, before[k]) for k, v in net_module.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net_module.modules())
@@ -107,7 +113,7 @@ def test_a_method_that_does_not_fit_says_so_in_a_sentence(name: str, method: str
 @pytest.mark.parametrize("name", [n for n in NETS if "layer" in NETS[n].offers])
 def test_the_automatic_layer_is_the_one_a_reader_would_take(name: str) -> None:
     net = NETS[name]
-    engine = Engine(net.predictor(module(name)))
-    layer = engine.layer_for(net.input, engine.stack(net.cases()))
+    fresh = Engine(net.predictor(module(name)))
+    layer = fresh.layer_for(net.input, fresh.stack(net.cases()))
     assert layer.name == net.layer
     assert max(layer.grid) > 1
