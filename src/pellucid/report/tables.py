@@ -104,7 +104,15 @@ def _by_class(own: pd.DataFrame) -> Cell:
     rows = [{"name": "over all", "of": f"n {number(most)}", "cells": [cell(m, *OVER_ALL) for m in metrics]}]
     for of in (str(c) for c in dict.fromkeys(own["class"]) if c not in OVER_ALL):
         rows.append({"name": of, "of": "", "cells": [cell(m, of) for m in metrics]})
+    rows = [_said_once(row) for row in rows]
     return {"corner": "class", "strata": [m.replace("_", " ") for m in metrics], "rows": rows}
+
+
+def _said_once(row: Cell) -> Cell:
+    """What most numbers of a row say of themselves, beside its name."""
+    all_of = [c["why"] for c in row["cells"]]
+    why = pd.Series(all_of).mode()[0] if all(all_of) else ""  # else it would be read of a number that has none
+    return row | {"note": why, "cells": [c | {"why": "" if c["why"] == why else c["why"]} for c in row["cells"]]}
 
 
 def _by_level(own: pd.DataFrame) -> list[Cell]:
@@ -118,15 +126,12 @@ def _by_level(own: pd.DataFrame) -> list[Cell]:
         for level, here in rows.groupby("stratum", sort=False):
             by = {str(r["metric"]): r for r in here.drop_duplicates("metric").to_dict("records")}
             cells = [_value(by.get(m)) | {"n": ""} for m in metrics]
-            # What most of a row has is said once, beside its name.
-            why = pd.Series([c["why"] for c in cells]).mode()[0]
-            said = [c | {"why": "" if c["why"] == why else c["why"]} for c in cells]
-            n = f"n {number(int(here['n'].max()))}"
             name = "all cases" if level == "all" else str(level).replace("=", ": ", 1)
-            shown.append({"name": name, "of": f"{n}; {why}" if why else n, "cells": said})
+            shown.append(_said_once({"name": name, "of": f"n {number(int(here['n'].max()))}", "cells": cells}))
         if shown:
             corner = f"{of}: level" if of else "level"
-            found.append({"corner": corner, "strata": [m.replace("_", " ") for m in metrics], "rows": shown})
+            heads = [m.replace("_", " ") for m in metrics]
+            found.append({"fold": "By sex, age and the like", "corner": corner, "strata": heads, "rows": shown})
     return found
 
 
