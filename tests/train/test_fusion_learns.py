@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def two_pictures() -> tuple[Trained, list[pc.Case]]:
     cases = pc.load_dataset("synthetic_regression", n=324, size=64)
     got = fit(
-        cases[:270], cases[270:300], network="fusion_transformer", inputs=["t1", "t2"], task="regression", epochs=24,
+        cases[:270], cases[270:300], network="fusion_transformer", inputs=["t1", "t2"], task="regression", epochs=16,
         lr=2e-3, batch_size=8, options={"second": "image", "classes": 1}, progress=False,
     )  # fmt: skip
     return got, cases[300:]
