@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from pathlib import Path
 
@@ -37,3 +38,8 @@ def pytest_collection_finish() -> None:
     """From here on rubbish is collected, and what the collection of the tests has made is not looked through for it."""
     gc.freeze()
     gc.enable()
+    # Six times a test pytest hangs a handler on every logger that does not hand on, of which PyTorch has dozens; the
+    # root's own handler hears them as well.
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger) and logger.name.startswith("torch"):
+            logger.propagate = True
