@@ -124,7 +124,8 @@ def _by_level(own: pd.DataFrame) -> list[Cell]:
         metrics = [str(m) for m in dict.fromkeys(rows["metric"])]
         shown: list[Cell] = []
         for level, here in rows.groupby("stratum", sort=False):
-            by = {str(r["metric"]): r for r in here.drop_duplicates("metric").to_dict("records")}
+            listed: list[Any] = here.drop_duplicates("metric").to_dict("records")
+            by: dict[str, Cell] = {str(r["metric"]): r for r in listed}
             cells = [_value(by.get(m)) | {"n": ""} for m in metrics]
             name = "all cases" if level == "all" else str(level).replace("=", ": ", 1)
             shown.append(_said_once({"name": name, "of": f"n {number(int(here['n'].max()))}", "cells": cells}))
