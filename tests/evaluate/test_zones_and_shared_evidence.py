@@ -114,6 +114,10 @@ def test_the_same_map_is_shared_evidence_and_maps_apart_are_not() -> None:
     apart = map_pairs({"Mass": up, "Nodule": down}, SIX)
     assert value(apart, "map_overlap") == value(apart, "zone_overlap") == 0
     assert value(apart, "zone_correlation") == pytest.approx(-1 / 3)  # four zones of one size, the rest among them
+    small = {f"z{i}": np.arange(64).reshape(8, 8) == i for i in range(3)}
+    one, other = 1.0 + small["z0"], 1.0 + small["z1"]
+    unequal = map_pairs({"Mass": one, "Nodule": other}, small)
+    assert value(unequal, "zone_correlation") == pytest.approx(-1 / 3)  # the large rest does not make them alike
     (corr, *_) = [r["value"] for r in map_pairs({"Mass": a, "Nodule": g.standard_normal((8, 8))}, None)]
     assert abs(corr) < 0.3
     assert map_pairs({"Mass": a}, SIX) == []

@@ -21,8 +21,9 @@ def map_pairs(maps: Mapping[str, Array], zones: Mapping[str, NDArray[np.bool_]] 
     """How alike the maps of every two findings of one picture are.
 
     ``map_correlation`` is Pearson's over pixels, ``map_overlap`` ``Σ min(|A| / Σ|A|, |B| / Σ|B|)``: 1 where two maps
-    lie alike, 0 where they lie apart, whatever their signs. ``zone_correlation`` and ``zone_overlap`` are the same of
-    the sums over the zones (``ΣA`` and ``Σ|A|``), the rest of the picture being one more zone; NaN of fewer than three.
+    lie alike, 0 where they lie apart, whatever their signs. ``zone_correlation`` is Pearson's of the means of ``A`` in
+    the zones, the rest of the picture being one more (sums would follow the zones' sizes, of which the rest's is by far
+    the largest); NaN of fewer than three. ``zone_overlap`` is that of the sums ``Σ|A|``.
 
     Args:
         maps: finding to its map, all of one shape, of one picture by one method.
@@ -42,7 +43,8 @@ def map_pairs(maps: Mapping[str, Array], zones: Mapping[str, NDArray[np.bool_]] 
         parts = np.concatenate([inside, rest])
         parts = parts[parts.any(1)].astype(float)
         enough = len(parts) >= 3
-        found["zone_correlation"] = _correlation(flat @ parts.T) if enough else np.full((len(names),) * 2, np.nan)
+        means = flat @ (parts.T / parts.sum(1))
+        found["zone_correlation"] = _correlation(means) if enough else np.full((len(names),) * 2, np.nan)
         found["zone_overlap"] = _overlap(np.abs(flat) @ parts.T)
     return [
         {"first": names[i], "second": names[j], "measure": m, "value": round(float(v[i, j]), 12)}
