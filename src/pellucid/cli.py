@@ -10,8 +10,8 @@ import errno
 import functools
 import json
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,6 +59,16 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(3) from None
 
     return inner
+
+
+@contextmanager
+def goes_on() -> Iterator[None]:
+    """Ctrl-C in a command that goes on by itself when it is given again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        STDERR.print("\nstopped; the same command goes on from here", highlight=False)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -121,11 +131,8 @@ def search(
         done = refresh(source, folder, task=task)
     else:
         quiet = quiet or not sys.stderr.isatty()
-        try:
+        with goes_on():
             done = search_recipe(source, folder, task=task, trials=trials, jobs=jobs, quiet=quiet, console=STDERR)
-        except KeyboardInterrupt:
-            STDERR.print("\nstopped; the same command goes on from here", highlight=False)
-            raise typer.Exit(130) from None
     figures = write_search_figures(done)
     if (folder / "report.html").is_file():
         build_report(folder)
@@ -166,13 +173,10 @@ def experiment(
         done = refresh_experiment(source, folder)
     else:
         quiet = quiet or not sys.stderr.isatty()
-        try:
+        with goes_on():
             done = run_experiment(
                 source, folder, runner=make_runner(runner, jobs), fresh=fresh, quiet=quiet, console=STDERR
             )
-        except KeyboardInterrupt:
-            STDERR.print("\nstopped; the same command goes on from here", highlight=False)
-            raise typer.Exit(130) from None
     figures, page = write_experiment_figures(done), build_report(folder)
     if as_json:
         print(json.dumps(experiment_summary(done), indent=1, allow_nan=False))

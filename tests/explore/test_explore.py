@@ -12,8 +12,9 @@ from skimage.measure import label as pieces_of
 
 import pellucid as pc
 from pellucid import explore
+from pellucid.core.statistics import wilson
 from pellucid.errors import UsageError
-from pellucid.explore.draws import one_each, patient_interval, wilson
+from pellucid.explore.draws import one_each, patient_interval
 from pellucid.explore.lesions import REST, without_doubles
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 FEWEST = 5  # patients: of fewer, all may lie on one side of chance by chance (of four, once in eight times)
 
@@ -49,6 +50,16 @@ def interval(values: Array, groups: NDArray[np.int64], draws: Array) -> tuple[fl
     return float(low), float(high), ""
 
 
+def wilson(k: int | float, n: int | float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share ``k / n`` of independent draws; NaN of none. Source: wilson1927probable."""
+    if n <= 0:
+        return float("nan"), float("nan")
+    z = float(ndtri(0.975))
+    share, middle = k / n, (k / n + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
 def holm(p: Array) -> Array:
     """Holm's step-down correction; NaN stays NaN and is not counted. Source: holm1979simple."""
     out = np.full(p.shape, np.nan)
@@ -67,6 +78,15 @@ def spearman(x: Array, y: Array, weights: Array) -> Array:
     size = np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(size > 1e-12, (weights * a * b).sum(1) / size, np.nan).clip(-1, 1)
+
+
+def pearson_of_sums(sums: Array) -> Array:
+    """Pearson's r ``(draws,)`` from the sums ``n, Σx, Σy, Σxy, Σx², Σy²`` ``(draws, 6)``; NaN where one is constant."""
+    n, x, y, xy, xx, yy = sums.T
+    size = np.sqrt(np.clip(n * xx - x * x, 0, None) * np.clip(n * yy - y * y, 0, None))
+    scale = np.maximum(n * np.sqrt(np.clip(xx * yy, 0, None)), 1e-300)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(size > 1e-12 * scale, (n * xy - x * y) / size, np.nan).clip(-1, 1).round(12)
 
 
 def _ranks(values: Array, weights: Array) -> Array:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, f_oneway, fisher_exact, pearsonr, spearmanr
 
-from pellucid.core.statistics import FEWEST, draws_of, holm, spearman
+from pellucid.core.statistics import FEWEST, draws_of, holm, pearson_of_sums, spearman
 from pellucid.explore.cohort import Cohort
 from pellucid.explore.draws import N_BOOT, one_each, patient_interval
 from pellucid.explore.people import levels_of
@@ -118,8 +118,8 @@ def _cramer(sums: Array) -> Array:
 def _class_number(values: pd.Series, y: Array, patients: NDArray[np.int64], seed: int) -> dict[str, Any]:
     x, y, who = _both(values, y, patients)
     sums = _moments(x, y)
-    value = float(_pearson(sums.sum(0, keepdims=True))[0])
-    low, high = patient_interval(sums, who, lambda s: np.stack([_pearson(s), _apart(s)], 1), seed=seed)
+    value = float(pearson_of_sums(sums[:, :6].sum(0, keepdims=True))[0])
+    low, high = patient_interval(sums, who, lambda s: np.stack([pearson_of_sums(s[:, :6]), _apart(s)], 1), seed=seed)
     alone = one_each(who, np.ones(len(who), bool), seed)
     p = _p(pearsonr, x[alone], y[alone])
     have, lack = (float(x[y == u].mean()) for u in (1, 0))
@@ -191,14 +191,6 @@ def _moments(x: Array, y: Array) -> Array:
     """What a correlation and two means are made of, about the means so that no digit is lost."""
     a, b = x - x.mean(), y - y.mean()
     return np.stack([np.ones(len(x)), a, b, a * b, a * a, b * b, y, a * y], axis=1)
-
-
-def _pearson(s: Array) -> Array:
-    n = s[:, 0]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        xy, xx, yy = s[:, 3] - s[:, 1] * s[:, 2] / n, s[:, 4] - s[:, 1] ** 2 / n, s[:, 5] - s[:, 2] ** 2 / n
-        size = np.sqrt(np.clip(xx, 0, None) * np.clip(yy, 0, None))
-        return np.where(size > 1e-12, (xy / size).clip(-1, 1), np.nan)
 
 
 def _apart(s: Array) -> Array:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from pellucid.core.statistics import FEWEST
 
@@ -50,16 +49,6 @@ def patient_interval(
     known = np.where(usable, values, 0.0)  # where it is not, there is nothing to rank
     low, high = np.nanquantile(known, [0.025, 0.975], axis=0)
     return np.where(usable, low, np.nan), np.where(usable, high, np.nan)
-
-
-def wilson(k: int | float, n: int | float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share ``k / n`` of independent draws; NaN of none. Source: wilson1927probable."""
-    if n <= 0:
-        return float("nan"), float("nan")
-    z = float(norm.ppf(0.975))
-    share, middle = k / n, (k / n + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def one_each(patients: NDArray[np.int64], rows: NDArray[np.bool_], seed: int = 0) -> NDArray[np.int64]:

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
-from pellucid.core.statistics import holm
+from pellucid.core.statistics import holm, wilson
 from pellucid.explore.cohort import Cohort
-from pellucid.explore.draws import one_each, patient_interval, wilson
+from pellucid.explore.draws import one_each, patient_interval
 
 Array = NDArray[np.float64]
 

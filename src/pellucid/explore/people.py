@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pellucid.core.statistics import wilson
 from pellucid.errors import UsageError, nearest
 from pellucid.explore.cohort import Cohort
-from pellucid.explore.draws import patient_interval, wilson
+from pellucid.explore.draws import patient_interval
 
 LEVELS = 12  # distinct values beyond which a column of words is an identifier, or a text
 FEW_NUMBERS = 5  # as many distinct numbers are levels

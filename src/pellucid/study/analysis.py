@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import pandas as pd
 
 from pellucid.core.registry import Registry, build, named, tuples
 from pellucid.study.context import Context
@@ -35,6 +38,21 @@ class Analysis(ABC):
     @abstractmethod
     def run(self, context: Context) -> None:
         """Answer it for a task whose maps and scores are there; writes tables into the run."""
+
+    def case_by_case(
+        self, context: Context, table: str, rows: Callable[[str], Sequence[Mapping[str, Any]]], columns: Sequence[str]
+    ) -> pd.DataFrame:
+        """The table of the rows of every explained case, each kept as it is made, so that a stop loses one at most."""
+        run, task = context.run, context.task
+
+        def do(batch: Sequence[str]) -> None:
+            for case_id in batch:
+                run.put_part(table, task, case_id, pd.DataFrame(rows(case_id), columns=list(columns)))
+
+        items = [[c] for c in run.cases(task)]
+        context.batches("analyse", items, lambda b: [f"{self.name}: {c}" for c in b], do, lambda b: [b])
+        run.merge(table, task)
+        return run.table(table, task)
 
 
 ANALYSES: Registry[type[Analysis]] = Registry("analysis", "pellucid.study.analyses")

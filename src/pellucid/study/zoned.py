@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from pellucid.core.case import Case
 from pellucid.data.zones import LUNG_ZONES, PREFIX, lung_zones
 from pellucid.errors import InputError, UsageError
+from pellucid.study.analysis import Analysis
 
 OUTSIDE, ELSEWHERE = "outside the lungs", "elsewhere"
 
@@ -59,6 +61,40 @@ class Zoning:
             )
         masks = {n.removeprefix(PREFIX): case.region(n) for n in names}
         return _with_rest(masks, OUTSIDE if all(n.startswith(PREFIX) for n in names) else ELSEWHERE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zoned(Analysis):
+    """Base of the analyses that look at zones of the picture.
+
+    Attributes:
+        zones, lungs, grid: see :class:`Zoning`.
+        n_boot: draws of the patients.
+        seed: of the draws; the run's if None.
+    """
+
+    zones: tuple[str, ...] | None = None
+    lungs: str | None = None
+    grid: tuple[int, ...] | None = None
+    n_boot: int = 2000
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        _ = self.zoning
+        if self.n_boot < 1:
+            raise UsageError(f"analysis {self.name!r}: n_boot={self.n_boot}: give 1 or more")
+
+    @property
+    def zoning(self) -> Zoning:
+        """Where the zones come from."""
+        one: Any = self.grid
+        return Zoning(zones=several(self.zones), lungs=self.lungs, grid=one)
+
+
+def several(value: Any) -> tuple[str, ...] | None:
+    """A tuple of what may be one, several or nothing."""
+    return None if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 def _with_rest(masks: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

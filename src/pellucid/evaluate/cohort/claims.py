@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import beta, norm, t
+from scipy.stats import beta, t
 
-from pellucid.core.statistics import FEWEST, Array, draws_of, holm
+from pellucid.core.statistics import FEWEST, Array, draws_of, holm, wilson
 
 MAPS = [
     "case", "group", "method", "target_index", "target", "other", "outcome", "confidence", "region", "measure", "value",
@@ -100,11 +100,9 @@ def share_against(sample: Sample, values: Array, against: float) -> Row:
     row: Row = {"value": value, "against": against, "difference": value - against, "n": sample.n, "groups": groups}
     if groups < FEWEST:
         return row
-    n, z = sample.n**2 / float((np.bincount(sample.place) ** 2).sum()), float(norm.ppf(0.975))
-    middle = (value + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    n = sample.n**2 / float((np.bincount(sample.place) ** 2).sum())
     hits = value * n  # no whole number: the tails of the binomial as integrals, which agree where it is one
+    low, high = wilson(hits, n)
     above = float(beta.cdf(against, hits, n - hits + 1)) if hits > 1e-9 else 1.0
     below = float(beta.sf(against, hits + 1, n - hits)) if n - hits > 1e-9 else 1.0
     p = min(1.0, 2 * min(above, below)) if 0 < against < 1 else np.nan

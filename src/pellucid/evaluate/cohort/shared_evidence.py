@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pellucid.core.statistics import FEWEST, Array, draws_of
+from pellucid.core.statistics import FEWEST, Array, draws_of, interval, pearson_of_sums
 
 Indices = NDArray[np.int64]
 LABELS, LIFT, PREDICTIONS = "label_phi", "label_lift", "probability_correlation"
@@ -97,7 +97,8 @@ def _of_answers(outcomes: pd.DataFrame, findings: Sequence[str], n_boot: int, se
             .reindex(columns=list(findings)) for c in ("truth", "probability")}  # fmt: skip
     owner = outcomes.drop_duplicates("case").set_index("case")["group"]
     rows: list[dict[str, Any]] = []
-    for column, measures in (("truth", {LABELS: _pearson, LIFT: _lift}), ("probability", {PREDICTIONS: _pearson})):
+    asked = {"truth": {LABELS: pearson_of_sums, LIFT: _lift}, "probability": {PREDICTIONS: pearson_of_sums}}
+    for column, measures in asked.items():
         values = wide[column].to_numpy(float)
         names = wide[column].index
         people = owner.reindex(names).where(owner.reindex(names).notna(), names.to_series()).astype(str)
@@ -145,22 +146,12 @@ def _mean(known: pd.DataFrame, n_boot: int, seed: int) -> tuple[float, float, fl
     names, groups = np.unique(known["group"], return_inverse=True)
     if len(names) < FEWEST:
         return float(values.mean()), np.nan, np.nan, len(names), _few(len(names))
-    draws = draws_of(len(names), n_boot, seed)
-    means = (draws @ np.bincount(groups, values)) / (draws @ np.bincount(groups))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high), len(names), ""
+    low, high, why = interval(values, groups, draws_of(len(names), n_boot, seed))
+    return float(values.mean()), low, high, len(names), why
 
 
 def _few(count: int) -> str:
     return f"{count} patient{'s' * (count != 1)}: too few for an interval"
-
-
-def _pearson(sums: Array) -> Array:
-    n, x, y, xy, xx, yy = sums.T
-    size = np.sqrt(np.clip(n * xx - x * x, 0, None) * np.clip(n * yy - y * y, 0, None))
-    scale = np.maximum(n * np.sqrt(np.clip(xx * yy, 0, None)), 1e-300)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(size > 1e-12 * scale, (n * xy - x * y) / size, np.nan).clip(-1, 1).round(12)
 
 
 def _lift(sums: Array) -> Array:

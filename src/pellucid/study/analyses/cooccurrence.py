@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,15 @@ from pellucid.core.explainer import EXPLAINERS
 from pellucid.core.refiner import base_of, is_masked
 from pellucid.errors import InputError, UsageError
 from pellucid.evaluate.cohort.shared_evidence import map_pairs, shared_evidence
-from pellucid.study.analysis import Analysis
 from pellucid.study.context import Context
-from pellucid.study.zoned import Zoning
+from pellucid.study.zoned import Zoned
 
 TABLE, MAPS = "cooccurrence", "cooccurrence_cases"
 COLUMNS = ["case", "group", "method", "first", "second", "measure", "value"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cooccurrence(Analysis):
+class Cooccurrence(Zoned):
     """Every pair of findings: of labels, of predictions, and of the maps of both in the same pictures.
 
     Methods whose map is the same whatever is explained (such as the control ``edge``) are left out, as are maps that a
@@ -36,24 +34,6 @@ class Cooccurrence(Analysis):
     """
 
     name = "cooccurrence"
-    zones: tuple[str, ...] | None = None
-    lungs: str | None = None
-    grid: tuple[int, ...] | None = None
-    n_boot: int = 2000
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        _ = self.zoning
-        if self.n_boot < 1:
-            raise UsageError(f"analysis {self.name!r}: n_boot={self.n_boot}: give 1 or more")
-
-    @property
-    def zoning(self) -> Zoning:
-        """Where the zones come from."""
-        named: Any = (self.zones,) if isinstance(self.zones, str) else self.zones
-        one: Any = self.grid
-        return Zoning(zones=named, lungs=self.lungs, grid=one)
 
     def run(self, context: Context) -> None:
         """Write the table ``cooccurrence``, and ``cooccurrence_cases`` with the pairs of maps picture by picture."""
@@ -65,14 +45,9 @@ class Cooccurrence(Analysis):
             )
         groups = run.table("data", task).set_index("case")["group"].to_dict()
 
-        def do(batch: Sequence[str]) -> None:
-            for case_id in batch:
-                run.put_part(MAPS, task, case_id, pd.DataFrame(self._case(context, case_id, groups.get(case_id))))
-
-        items = [[c] for c in run.cases(task)]
-        context.batches("analyse", items, lambda b: [f"{self.name}: {c}" for c in b], do, lambda b: [b])
-        run.merge(MAPS, task)
-        pairs = run.table(MAPS, task)
+        pairs = self.case_by_case(
+            context, MAPS, lambda case_id: self._case(context, case_id, groups.get(case_id)), COLUMNS
+        )
         pairs = pairs if len(pairs) else pd.DataFrame(columns=COLUMNS)
         seed = context.recipe.seed if self.seed is None else self.seed
         names = [context.predictor.class_name(k) for k in range(len(context.predictor.classes))]

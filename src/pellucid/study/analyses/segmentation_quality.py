@@ -6,11 +6,10 @@ No pass through the explained model is needed; a weaker segmenter runs once per 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import pandas as pd
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -108,16 +107,10 @@ class SegmentationQuality(Analysis):
         asked = [Segment.model_validate(one) for one in _several(self.weaker)]
         others = [(segmenter(context, WEAKER, one), one) for one in asked]
 
-        def do(batch: Sequence[str]) -> None:
-            for case_id in batch:
-                rows = self._case(context, case_id, owners.get(case_id), how, others)
-                run.put_part(TABLE, task, case_id, pd.DataFrame(rows, columns=COLUMNS))
-
-        items = [[c] for c in run.cases(task)]
-        context.batches("analyse", items, lambda b: [f"{self.name}: {c}" for c in b], do, lambda b: [b])
-        run.merge(TABLE, task)
+        table = self.case_by_case(
+            context, TABLE, lambda case_id: self._case(context, case_id, owners.get(case_id), how, others), COLUMNS
+        )
         seed = context.recipe.seed if self.seed is None else self.seed
-        table = run.table(TABLE, task)
         if len(table):
             run.put_table(SUMMARY, task, by_mask_dice(table, seed=seed))
 

@@ -17,9 +17,8 @@ from pellucid.core.case import Case
 from pellucid.core.refiner import is_masked
 from pellucid.errors import UsageError, nearest
 from pellucid.evaluate.cohort.zones import zone_importance
-from pellucid.study.analysis import Analysis
 from pellucid.study.context import Context
-from pellucid.study.zoned import Zoning
+from pellucid.study.zoned import Zoned, several
 
 TABLE, SUMMARY = "zone_importance", "zone_importance_summary"
 COLUMNS = [
@@ -29,7 +28,7 @@ COLUMNS = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZoneImportance(Analysis):
+class ZoneImportance(Zoned):
     """The maps summed over zones, case by case, and their means over the cohort.
 
     Maps that a mask was put on are left out: the mask decides where they lie.
@@ -44,24 +43,7 @@ class ZoneImportance(Analysis):
     """
 
     name = "zone_importance"
-    zones: tuple[str, ...] | None = None
-    lungs: str | None = None
-    grid: tuple[int, ...] | None = None
     methods: tuple[str, ...] | None = None
-    n_boot: int = 2000
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        _ = self.zoning
-        if self.n_boot < 1:
-            raise UsageError(f"analysis {self.name!r}: n_boot={self.n_boot}: give 1 or more")
-
-    @property
-    def zoning(self) -> Zoning:
-        """Where the zones come from."""
-        one: Any = self.grid
-        return Zoning(zones=_several(self.zones), lungs=self.lungs, grid=one)
 
     def run(self, context: Context) -> None:
         """Write the tables ``zone_importance`` and its summary."""
@@ -71,19 +53,13 @@ class ZoneImportance(Analysis):
         known: Mapping[Any, Any] = (
             {} if not len(outcomes) else outcomes.set_index(["case", "target_index"])["outcome"].to_dict()
         )
-        wanted = _several(self.methods)
+        wanted = several(self.methods)
         if wanted and context.explain is not None:
             _check(wanted, context)
 
-        def do(batch: Sequence[str]) -> None:
-            for case_id in batch:
-                rows = self._case(context, case_id, data, known, wanted)
-                run.put_part(TABLE, task, case_id, pd.DataFrame(rows, columns=COLUMNS))
-
-        items = [[c] for c in run.cases(task)]
-        context.batches("analyse", items, lambda b: [f"{self.name}: {c}" for c in b], do, lambda b: [b])
-        run.merge(TABLE, task)
-        table = run.table(TABLE, task)
+        table = self.case_by_case(
+            context, TABLE, lambda case_id: self._case(context, case_id, data, known, wanted), COLUMNS
+        )
         if len(table):
             seed = context.recipe.seed if self.seed is None else self.seed
             run.put_table(SUMMARY, task, zone_importance(table, n_boot=self.n_boot, seed=seed))
@@ -169,8 +145,3 @@ def _check(wanted: Sequence[str], context: Context) -> None:
         if made and name not in made:
             near = nearest(name, sorted(made))
             raise UsageError(f"task {context.task}, analysis 'zone_importance': no maps of {name!r}; {near}")
-
-
-def _several(value: Any) -> tuple[str, ...] | None:
-    """A tuple of what may be one, several or nothing."""
-    return None if value is None else (value,) if isinstance(value, str) else tuple(value)
